@@ -1,0 +1,27 @@
+# Every target only calls run.py, which also works on a machine without make: python3 run.py help
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lint bench setup lock help
+
+demo: ## Start everything and print its addresses; Ctrl-C stops it. ARGS: --keep --fresh --no-setup
+	@$(PYTHON) run.py demo $(ARGS)
+
+test: ## Install what the tests need and run them all. ARGS goes to pytest: make test ARGS="-k words"
+	@$(PYTHON) run.py test -- $(ARGS)
+
+lint: ## Format, rules, types and layers
+	@$(PYTHON) run.py lint
+
+bench: ## Measure, and compare with the bounds
+	@$(PYTHON) run.py bench -- $(ARGS)
+
+setup: ## Only install: Python packages and front-end packages
+	@$(PYTHON) run.py setup
+
+lock: ## Renew the lock files from the ranges
+	@$(PYTHON) run.py lock
+
+help: ## This list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'

@@ -1,0 +1,129 @@
+"""The verbs of `run.py`. The Makefile has the same ones and only calls these."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from launch import setup
+from launch.components import require_components
+from launch.tree import Advice, Tree, child_environment
+
+HELP = """\
+python3 run.py demo    start everything and print its addresses; Ctrl-C stops it
+                         --keep      keep the app's database (the sandbox always starts anew)
+                         --fresh     also forget logs and keys: as after a fresh clone
+                         --no-setup  take the packages as they are
+python3 run.py test    install what the tests need and run them all; what follows goes to pytest: test -- -k words
+python3 run.py lint    format, rules, types and layers
+python3 run.py bench   measure, and compare with the bounds
+python3 run.py setup   only install: Python packages and front-end packages
+python3 run.py lock    renew the lock files from the ranges in requirements*.txt and *.in
+python3 run.py help    this
+
+With make: make demo, make test ARGS="-k words", make lint, make bench, make setup, make lock, make help."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """One verb with its arguments; the exit code: 0 done, 1 failed, 2 something is missing, 130 interrupted."""
+    verb, *rest = arguments or ["help"]
+    action = VERBS.get(verb)
+    if action is None:
+        print(f"There is no {verb!r}.\n\n{HELP}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        return action(Tree.here(), rest)
+    except Advice as advice:
+        print(f"\n{advice}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _help(tree: Tree, arguments: list[str]) -> int:
+    print(HELP)
+    return 0
+
+
+def _demo(tree: Tree, arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="run.py demo")
+    parser.add_argument("--keep", action="store_true", help="keep the app's database")
+    parser.add_argument("--fresh", action="store_true", help="forget everything of earlier runs")
+    parser.add_argument("--no-setup", action="store_true", help="take the packages as they are")
+    given = parser.parse_args(arguments)
+    if not given.no_setup:
+        setup.prepare(tree, setup.DEMO)
+    from launch.demo import Options, demo
+
+    return demo(tree, Options(keep=given.keep, fresh=given.fresh))
+
+
+def _setup(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEV)
+    return 0
+
+
+def _lock(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEMO)
+    setup.renew_locks(tree)
+    return 0
+
+
+def _test(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEV)
+    require_components(tree)
+    return _call(tree, "-m", "pytest", *_without_dashes(arguments))
+
+
+def _bench(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEV)
+    require_components(tree)
+    return _call(tree, "-m", "tests.bench", *_without_dashes(arguments))
+
+
+def _lint(tree: Tree, arguments: list[str]) -> int:
+    """Every check, also after one has failed, so that one run shows all there is to mend."""
+    setup.prepare(tree, setup.DEV)
+    checks = (
+        ["-m", "ruff", "format", "--check", "."],
+        ["-m", "ruff", "check", "."],
+        ["-m", "mypy"],
+        ["-c", "from importlinter.cli import lint_imports_command as check; check()"],
+    )
+    return max(_call(tree, *check) for check in checks)
+
+
+def _call(tree: Tree, *arguments: str) -> int:
+    """Our environment's Python, with a module rather than a script, so that a moved checkout still finds it."""
+    with subprocess.Popen([str(tree.python), *arguments], cwd=tree.root, env=child_environment()) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()  # Ctrl-C reaches it by itself; a TERM to us does not
+            raise
+
+
+def _without_dashes(arguments: list[str]) -> list[str]:
+    return arguments[1:] if arguments[:1] == ["--"] else arguments
+
+
+VERBS: dict[str, Callable[[Tree, list[str]], int]] = {
+    "demo": _demo,
+    "test": _test,
+    "lint": _lint,
+    "bench": _bench,
+    "setup": _setup,
+    "lock": _lock,
+    "help": _help,
+    "--help": _help,
+    "-h": _help,
+}

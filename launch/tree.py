@@ -1,0 +1,61 @@
+"""Where things lie in a checkout, and how a command says that it cannot go on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Advice(Exception):
+    """Something is missing or in the way; the message says what, and the one command that helps."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A checkout. Everything that a run leaves behind is under `.venv`, `node_modules`, `static/vendor` and `var`."""
+
+    root: Path
+
+    @property
+    def venv(self) -> Path:
+        return self.root / ".venv"
+
+    @property
+    def python(self) -> Path:
+        return self.venv / "bin" / "python"
+
+    @property
+    def var(self) -> Path:
+        return self.root / "var"
+
+    @property
+    def logs(self) -> Path:
+        return self.var / "log"
+
+    @property
+    def vendor(self) -> Path:
+        return self.root / "static" / "vendor"
+
+    @property
+    def packages(self) -> Path:
+        return self.root / "node_modules"
+
+    @classmethod
+    def here(cls) -> Tree:
+        return cls(Path(__file__).resolve().parent.parent)
+
+
+def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for programs we start: a home they can write to, and no proxy between this machine and itself."""
+    environment = dict(os.environ if base is None else base)
+    home = environment.get("HOME", "")
+    if not home or not os.access(home, os.W_OK):
+        environment["HOME"] = str(Path(tempfile.gettempdir()) / f"tallybridge-home-{os.getuid()}")
+        Path(environment["HOME"]).mkdir(mode=0o700, exist_ok=True)
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, [environment.get(name), "localhost", "127.0.0.1"]))
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

@@ -1,0 +1,231 @@
+"""An organisation's directory: contacts, items, accounts and tax rates as Xero has them, kept fresh by modified-since reads.
+
+Documents are resolved from here, never by a look-up each (X§12.4). Rows belong to the organisation (RULES 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from plugin import durations
+from plugin.db import Transaction
+from plugin.domain.ledger import Account, Contact, Item, TaxRate
+from plugin.domain.matching import normalise_name
+from plugin.models import DirectoryEntry, Organisation, Watermark
+from plugin.portals import keep_organisation
+from plugin.services import Services
+from plugin.talking import XeroBooks
+from plugin.xero import contacts, items, ledgers
+
+ACCOUNT, TAX, ITEM, CONTACT, ORGANISATION = "account", "tax", "item", "contact", "organisation"
+CHUNK = 500
+
+Progress = Callable[[str, int, int], None]
+
+
+def ensure(services: Services, books: XeroBooks, resources: Sequence[str], *, fresh_for: float = durations.DIRECTORY_FRESH, progress: Progress | None = None) -> None:
+    """Read what of these resources was never read or is older than `fresh_for` seconds; contacts and items only what changed."""
+    now = services.now()
+    with services.db.reading() as session:
+        marks = {mark.resource: mark for mark in session.scalars(select(Watermark).where(Watermark.organisation_id == books.organisation_id))}
+    for resource in resources:
+        mark = marks.get(resource)
+        if mark is not None and mark.read_at is not None and mark.read_at > now - timedelta(seconds=fresh_for):
+            continue
+        _READERS[resource](services, books, mark.modified_since if mark else None, progress or (lambda *_: None))
+
+
+def _read_organisation(services: Services, books: XeroBooks, _since: datetime | None, _progress: Progress) -> None:
+    value = ledgers.organisation(books)
+    subscribed = ledgers.currencies(books)
+    now = services.now()
+    with services.db.transaction() as tx:
+        row = tx.get_one(Organisation, books.organisation_id)
+        keep_organisation(row, value, now)
+        row.facts = {**(row.facts or {}), "currencies": list(subscribed)}
+        _mark(tx, books.organisation_id, ORGANISATION, None, now)
+
+
+def _read_accounts(services: Services, books: XeroBooks, _since: datetime | None, progress: Progress) -> None:
+    found = ledgers.accounts(books)
+    _keep_whole(services, books.organisation_id, ACCOUNT, [account_row(one) for one in found])
+    progress("accounts", len(found), len(found))
+
+
+def _read_taxes(services: Services, books: XeroBooks, _since: datetime | None, progress: Progress) -> None:
+    found = ledgers.tax_rates(books)
+    _keep_whole(services, books.organisation_id, TAX, [tax_row(one) for one in found])
+    progress("taxes", len(found), len(found))
+
+
+def _read_items(services: Services, books: XeroBooks, since: datetime | None, progress: Progress) -> None:
+    found = items.items(books, modified_since=since - timedelta(seconds=durations.OVERLAP) if since else None)
+    now = services.now()
+    newest = max([one.updated_at for one in found if one.updated_at] + ([since] if since else []), default=None)
+    with services.db.transaction() as tx:
+        keep(tx, books.organisation_id, [item_row(one) for one in found], now)
+        _mark(tx, books.organisation_id, ITEM, newest or now, now)
+    progress("items", len(found), len(found))
+
+
+def _read_contacts(services: Services, books: XeroBooks, since: datetime | None, progress: Progress) -> None:
+    """Page by page; the watermark moves only when the last page is stored, so an interrupted read starts again (X§13.1)."""
+    back = since - timedelta(seconds=durations.OVERLAP) if since else None
+    newest, page, pages, done = since, 1, 1, 0
+    while page <= pages:
+        found, pages = contacts.contacts_page(books, page, modified_since=back, include_archived=True)
+        done += len(found)
+        newest = max([one.updated_at for one in found if one.updated_at] + ([newest] if newest else []), default=None)
+        with services.db.transaction() as tx:
+            keep(tx, books.organisation_id, [contact_row(one) for one in found], services.now())
+        progress("contacts", done, max(done, pages * 1000 if page < pages else done))
+        page += 1
+    with services.db.transaction() as tx:
+        _mark(tx, books.organisation_id, CONTACT, newest or services.now(), services.now())
+
+
+_READERS: dict[str, Callable[[Services, XeroBooks, datetime | None, Progress], None]] = {
+    ORGANISATION: _read_organisation,
+    ACCOUNT: _read_accounts,
+    TAX: _read_taxes,
+    ITEM: _read_items,
+    CONTACT: _read_contacts,
+}
+
+
+def _mark(tx: Transaction, organisation_id: int, resource: str, modified_since: datetime | None, now: datetime) -> None:
+    mark = tx.scalar(select(Watermark).where(Watermark.organisation_id == organisation_id, Watermark.resource == resource))
+    if mark is None:
+        mark = Watermark(organisation_id=organisation_id, resource=resource)
+        tx.add(mark)
+    mark.modified_since, mark.read_at = modified_since, now
+
+
+def watermark(session: Session, organisation_id: int, resource: str) -> datetime | None:
+    """Up to when this resource has been read."""
+    return session.scalar(select(Watermark.modified_since).where(Watermark.organisation_id == organisation_id, Watermark.resource == resource))
+
+
+def set_watermark(tx: Transaction, organisation_id: int, resource: str, modified_since: datetime, now: datetime) -> None:
+    """Remember how far a resource was read by somebody else than this module (documents)."""
+    _mark(tx, organisation_id, resource, modified_since, now)
+
+
+def forget_freshness(tx: Transaction, organisation_id: int, resources: Sequence[str]) -> None:
+    """Xero refused something by these lists: read them again before the next use."""
+    tx.execute(
+        update(Watermark)
+        .where(Watermark.organisation_id == organisation_id, Watermark.resource.in_(resources))
+        .values(read_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _keep_whole(services: Services, organisation_id: int, kind: str, rows: list[dict[str, Any]]) -> None:
+    """Lists that Xero gives whole: what is not in them any more is not active any more."""
+    now = services.now()
+    with services.db.transaction() as tx:
+        tx.execute(
+            update(DirectoryEntry)
+            .where(DirectoryEntry.organisation_id == organisation_id, DirectoryEntry.kind == kind)
+            .values(active=False)
+            .execution_options(synchronize_session=False)
+        )
+        keep(tx, organisation_id, rows, now)
+        _mark(tx, organisation_id, kind, None, now)
+
+
+def keep(tx: Transaction, organisation_id: int, rows: Iterable[dict[str, Any]], now: datetime) -> None:
+    """Insert or replace directory entries."""
+    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
+    unique = list({(row["kind"], row["xero_id"]): row for row in rows}.values())
+    for start in range(0, len(unique), CHUNK):
+        values = [{**row, "organisation_id": organisation_id, "seen_at": now} for row in unique[start : start + CHUNK]]
+        insert = dialect.insert(DirectoryEntry).values(values)  # type: ignore[attr-defined]
+        new = insert.excluded
+        tx.execute(
+            insert.on_conflict_do_update(
+                index_elements=["organisation_id", "kind", "xero_id"],
+                set_={"code": new.code, "name_key": new.name_key, "active": new.active, "body": new.body, "seen_at": new.seen_at},
+            )
+        )
+
+
+def account_row(one: Account) -> dict[str, Any]:
+    return {"kind": ACCOUNT, "xero_id": one.id, "code": one.code, "name_key": one.name.casefold()[:255], "active": one.active, "body": asdict(one)}
+
+
+def tax_row(one: TaxRate) -> dict[str, Any]:
+    return {"kind": TAX, "xero_id": one.tax_type, "code": one.tax_type, "name_key": one.name.casefold()[:255], "active": one.active, "body": asdict(one)}
+
+
+def item_row(one: Item) -> dict[str, Any]:
+    return {"kind": ITEM, "xero_id": one.id, "code": one.code, "name_key": one.name.casefold()[:255], "active": one.is_sold, "body": asdict(one)}
+
+
+def contact_row(one: Contact) -> dict[str, Any]:
+    return {"kind": CONTACT, "xero_id": one.id, "code": one.number, "name_key": normalise_name(one.name)[:255], "active": one.active, "body": asdict(one)}
+
+
+def accounts(session: Session, organisation_id: int) -> dict[str, Account]:
+    """Accounts by code; those without a code are left out, for lines name accounts by code."""
+    return {one.code: one for one in (Account(**row.body) for row in _rows(session, organisation_id, ACCOUNT, whole=True)) if one.code}
+
+
+def tax_rates(session: Session, organisation_id: int) -> dict[str, TaxRate]:
+    """Tax rates by TaxType."""
+    found = (TaxRate(**{**row.body, "rate": Decimal(row.body["rate"]), "active": row.active and row.body["active"]}) for row in _rows(session, organisation_id, TAX, whole=True))
+    return {one.tax_type: one for one in found}
+
+
+def items_by_code(session: Session, organisation_id: int, codes: Iterable[str]) -> dict[str, Item]:
+    """Items with these codes, by code in lower case (X§6.1: treat as case-insensitive)."""
+    wanted = {one.casefold() for one in codes}
+    return {one.code.casefold(): one for one in (_item(row) for row in _rows(session, organisation_id, ITEM, whole=True)) if one.code.casefold() in wanted}
+
+
+def _item(row: DirectoryEntry) -> Item:
+    body = dict(row.body)
+    body["unit_price"] = Decimal(body["unit_price"]) if body.get("unit_price") is not None else None
+    body["updated_at"] = datetime.fromisoformat(body["updated_at"]) if body.get("updated_at") else None
+    return Item(**body)
+
+
+def contact_value(row: DirectoryEntry) -> Contact:
+    """A directory entry as the rules know it."""
+    body = dict(row.body)
+    body["updated_at"] = datetime.fromisoformat(body["updated_at"]) if body.get("updated_at") else None
+    return Contact(**body)
+
+
+def contacts_with(session: Session, organisation_id: int, *, numbers: Iterable[str] = (), name_keys: Iterable[str] = (), ids: Iterable[str] = ()) -> list[Contact]:
+    """Contacts that carry one of these ContactNumbers, normalised names or ids; in statements of five hundred."""
+    found: dict[str, Contact] = {}
+    for column, values in ((DirectoryEntry.code, numbers), (DirectoryEntry.name_key, name_keys), (DirectoryEntry.xero_id, ids)):
+        wanted = [one for one in dict.fromkeys(values) if one]
+        for start in range(0, len(wanted), CHUNK):
+            for row in session.scalars(
+                select(DirectoryEntry).where(
+                    DirectoryEntry.organisation_id == organisation_id, DirectoryEntry.kind == CONTACT, column.in_(wanted[start : start + CHUNK])
+                )
+            ):
+                found[row.xero_id] = contact_value(row)
+    return list(found.values())
+
+
+def all_contacts(session: Session, organisation_id: int) -> list[Contact]:
+    """Every contact of the directory, archived ones included."""
+    return [contact_value(row) for row in _rows(session, organisation_id, CONTACT, whole=True)]
+
+
+def _rows(session: Session, organisation_id: int, kind: str, whole: bool = False) -> list[DirectoryEntry]:
+    query = select(DirectoryEntry).where(DirectoryEntry.organisation_id == organisation_id, DirectoryEntry.kind == kind)
+    return list(session.scalars(query if whole else query.where(DirectoryEntry.active)))

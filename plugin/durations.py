@@ -1,0 +1,35 @@
+"""Every duration of the product in one table, in seconds. Fault trials divide them all by one number (`Config.pace`)."""
+
+from __future__ import annotations
+
+LEASE = 15.0
+LEASE_RENEW = 5.0
+#: A conductor gives its turn back after this long, so that no organisation starves another.
+TURN = 10.0
+SWEEP_EVERY = 5.0
+#: A callback, call or job that nobody touched for this long is rung for again by the sweep.
+RING_AGAIN = 2.0
+TICKET = 60.0
+CONSENT = 600.0
+FRAME_PASS = 3600.0
+REFRESH_LEASE = 10.0
+#: Tokens are renewed when they have less than this left.
+XERO_TOKEN_MARGIN = 180.0
+BITRIX24_TOKEN_MARGIN = 60.0
+#: Xero keeps an idempotency key for six minutes (X§10); we stop trusting it a little earlier.
+KEY_TRUSTED = 330.0
+#: How far back a look for a lost answer begins before the call was sent (RULES 11).
+LOOK_BACK = 300.0
+DIRECTORY_FRESH = 120.0
+ORGANISATION_FRESH = 3600.0
+OVERLAP = 300.0
+WRITE_BACK_DELAY = 0.0
+PERSON_TIMEOUT = 10.0
+ERASE_AFTER_UNINSTALL = 90 * 86400.0
+KEEP_CALLBACKS = 14 * 86400.0
+KEEP_CALLS = 14 * 86400.0
+KEEP_ACTIVITY = 365 * 86400.0
+KEEP_JOBS = 30 * 86400.0
+
+#: Waits before the next attempt of a job that may be tried again later; after the last one it ends as a problem.
+BACK_OFF = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0)

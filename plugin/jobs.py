@@ -1,0 +1,208 @@
+"""The outbox: orders are rows. A worker claims them by UPDATE; Redis only carries bells.
+
+At most one waiting job per portal, kind and subject, and at most one running job per subject, held by partial unique indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, exists, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, aliased
+
+from plugin import durations
+from plugin.db import Transaction
+from plugin.domain.problems import Problem
+from plugin.models import Batch, BatchDocument, Job
+
+PEOPLE, EVENTS, BULK = 0, 1, 2
+CHUNK = 500
+
+SEND, PULL, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "write_back", "prepare", "first_run", "notify"
+
+
+def organisation_bell(organisation_id: int) -> str:
+    return f"organisation:{organisation_id}"
+
+
+def portal_bell(portal_id: int) -> str:
+    return f"portal:{portal_id}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One piece of work to be done for a subject such as "invoice:12"."""
+
+    portal_id: int
+    kind: str
+    subject: str
+    bell: str
+    organisation_id: int | None = None
+    priority: int = PEOPLE
+    acting_user: int | None = None
+    payload: dict[str, Any] | None = None
+
+
+def order(tx: Transaction, one: Order, now: datetime) -> int:
+    """Order one piece of work; a waiting order of the same kind and subject is brought forward instead. Returns its id."""
+    return order_many(tx, [one], now)[one.subject]
+
+
+def order_many(tx: Transaction, orders: Sequence[Order], now: datetime) -> dict[str, int]:
+    """Order many, of one portal and kind, in statements of five hundred. Returns subject → job id."""
+    ids: dict[str, int] = {}
+    for start in range(0, len(orders), CHUNK):
+        rows = [
+            {
+                "portal_id": one.portal_id,
+                "organisation_id": one.organisation_id,
+                "bell": one.bell,
+                "kind": one.kind,
+                "subject": one.subject,
+                "priority": one.priority,
+                "state": "waiting",
+                "acting_user": one.acting_user,
+                "payload": one.payload,
+                "run_at": now,
+                "attempts": 0,
+                "created_at": now,
+            }
+            for one in orders[start : start + CHUNK]
+        ]
+        ids.update({subject: number for number, subject in tx.execute(_upsert(tx, rows))})
+    return ids
+
+
+def _upsert(tx: Session, rows: list[dict[str, Any]]) -> Any:
+    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(Job).values(rows)  # type: ignore[attr-defined]
+    new = insert.excluded
+    return insert.on_conflict_do_update(
+        index_elements=["portal_id", "kind", "subject"],
+        index_where=Job.state == "waiting",
+        set_={
+            "run_at": case((Job.run_at < new.run_at, Job.run_at), else_=new.run_at),
+            "priority": case((Job.priority < new.priority, Job.priority), else_=new.priority),
+            "acting_user": new.acting_user,
+            "payload": func.coalesce(new.payload, Job.payload),
+            "attempts": 0,
+        },
+    ).returning(Job.id, Job.subject)
+
+
+def claim(tx: Transaction, bell: str, kinds: Sequence[str], now: datetime, fence: int, most: int, priority: int = BULK) -> list[Job]:
+    """Take up to `most` due jobs of this bell, people's first, one per subject, none whose subject is being worked on."""
+    running = aliased(Job)
+    busy = exists().where(and_(running.portal_id == Job.portal_id, running.subject == Job.subject, running.state == "running"))
+    place = func.row_number().over(partition_by=(Job.portal_id, Job.subject), order_by=(Job.priority, Job.id)).label("place")
+    ranked = (
+        select(Job.id, Job.priority, place)
+        .where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds), Job.run_at <= now, Job.priority <= priority, ~busy)
+        .subquery()
+    )
+    ids = list(tx.scalars(select(ranked.c.id).where(ranked.c.place == 1).order_by(ranked.c.priority, ranked.c.id).limit(most)))
+    claimed: list[Job] = []
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        claimed += tx.scalars(
+            update(Job)
+            .where(Job.id.in_(part), Job.state == "waiting")
+            .values(state="running", fence=fence, attempts=Job.attempts + 1)
+            .returning(Job)
+            .execution_options(synchronize_session=False, populate_existing=True)
+        )
+    return sorted(claimed, key=lambda job: (job.priority, job.id))
+
+
+def anything_due(session: Session, bell: str, kinds: Sequence[str], now: datetime, priority: int = BULK) -> bool:
+    """Does work wait for this bell that may start now?"""
+    return bool(session.scalar(select(exists().where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds), Job.run_at <= now, Job.priority <= priority))))
+
+
+def finish(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Problem | None = None) -> None:
+    """These jobs have ended; with a problem, or well."""
+    values: dict[str, Any] = {"state": "done", "finished_at": now, "call_id": None}
+    values |= {"problem_code": problem.code if problem else None, "problem_params": problem.params if problem else None}
+    for part in _parts(job_ids):
+        tx.execute(update(Job).where(Job.id.in_(part)).values(**values).execution_options(synchronize_session=False))
+
+
+def fail_documents(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Problem) -> None:
+    """The documents of these jobs end with this problem, in every batch that waits for them; ended batches are closed."""
+    touched: set[int] = set()
+    for part in _parts(job_ids):
+        touched |= set(
+            tx.scalars(
+                update(BatchDocument)
+                .where(BatchDocument.job_id.in_(part), BatchDocument.outcome.in_(("waiting", "running")))
+                .values(outcome="problem", problem_code=problem.code, problem_params=problem.params, finished_at=now)
+                .returning(BatchDocument.batch_id)
+                .execution_options(synchronize_session=False)
+            )
+        )
+    end_batches(tx, touched, now)
+
+
+def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, problem: Problem | None = None) -> None:
+    """Put running jobs back. Where the same work was ordered again meanwhile, that order takes over what is known of the old one."""
+    ids = list(job_ids)
+    twin = aliased(Job)
+    pairs = []
+    for part in _parts(ids):
+        pairs += tx.execute(
+            select(Job.id, twin.id).join(twin, and_(twin.portal_id == Job.portal_id, twin.kind == Job.kind, twin.subject == Job.subject, twin.state == "waiting")).where(Job.id.in_(part))
+        ).all()
+    for old, new in pairs:
+        call = tx.scalar(select(Job.call_id).where(Job.id == old))
+        tx.execute(update(Job).where(Job.id == new).values(call_id=call))
+        tx.execute(update(BatchDocument).where(BatchDocument.job_id == old).values(job_id=new))
+        tx.execute(update(Job).where(Job.id == old).values(state="done", call_id=None))
+    merged = {old for old, _ in pairs}
+    values: dict[str, Any] = {"state": "waiting", "run_at": run_at, "fence": None}
+    if problem is not None:
+        values |= {"problem_code": problem.code, "problem_params": problem.params}
+    for part in _parts(number for number in ids if number not in merged):
+        tx.execute(update(Job).where(Job.id.in_(part)).values(**values).execution_options(synchronize_session=False))
+
+
+def put_back_orphans(tx: Transaction, bell: str, fence: int, now: datetime) -> int:
+    """Jobs left running by a holder whose lease ran out wait again. Returns how many."""
+    orphans = list(tx.scalars(select(Job.id).where(Job.bell == bell, Job.state == "running", Job.fence != fence)))
+    if orphans:
+        wait_again(tx, orphans, now)
+    return len(orphans)
+
+
+def next_try(problem: Problem, attempts: int, now: datetime, pace: float) -> datetime | None:
+    """When this job may be tried again, or nothing when it has ended. The one retry rule of the product."""
+    if problem.retry.kind == "never":
+        return None
+    if problem.retry.kind == "after":
+        return now + timedelta(seconds=max(0.5, problem.retry.seconds / pace))
+    if problem.retry.kind == "reconnect":
+        return now + timedelta(seconds=60 / pace)
+    if attempts > len(durations.BACK_OFF):
+        return None
+    return now + timedelta(seconds=durations.BACK_OFF[attempts - 1] / pace)
+
+
+def end_batches(tx: Transaction, batch_ids: Iterable[int], now: datetime) -> list[int]:
+    """Batches whose last document has ended are done. Returns the ones that ended now, for their notification."""
+    ended = []
+    for batch_id in sorted(set(batch_ids)):
+        open_documents = exists().where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("waiting", "running")))
+        done = tx.execute(
+            update(Batch).where(Batch.id == batch_id, Batch.state == "running", ~open_documents).values(state="done", finished_at=now).execution_options(synchronize_session=False)
+        )
+        if done.rowcount == 1:  # type: ignore[attr-defined]
+            ended.append(batch_id)
+    return ended
+
+
+def _parts(numbers: Iterable[int]) -> Iterable[list[int]]:
+    every = list(numbers)
+    return (every[start : start + CHUNK] for start in range(0, len(every), CHUNK))

@@ -1,0 +1,228 @@
+"""The partners' limits, shared by every process through Redis. Each take is one atomic script on Redis's own clock.
+
+Xero (X§3.1, keyed by its organisation): 5 in flight, 60 a minute, the day's allowance; the app's minute over all
+organisations. Bulk holds at most 54 and 4 and leaves a tenth of the day (RULES 28). What Xero's headers say corrects our
+count. An empty limiter lets one call go and learns from its headers; without headers it waits a minute (RULES 29).
+
+Bitrix24 (B§4.1, per portal and source address): a bucket that drains two a second and blocks above fifty, and each
+method's operating time. Background work leaves the upper part of the bucket to people (RULES 30).
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from plugin.domain.problems import Problem, after
+
+Lane = Literal["people", "bulk"]
+
+MINUTE_CALLS, MINUTE_BULK = 60, 54
+IN_FLIGHT, IN_FLIGHT_BULK = 5, 4
+#: The log is kept a little longer than a minute, for spans are exact only to the network's jitter.
+WINDOW_MS = 61_000
+SLOT_MS = 120_000
+DAY_RESERVE = 0.10
+APP_MINUTE = 9_500
+
+_TAKE_XERO = """
+local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local bulk = ARGV[1] == 'bulk'; local slot = ARGV[2]
+local log, slots, state, app = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+redis.call('ZREMRANGEBYSCORE', log, '-inf', now - tonumber(ARGV[3]))
+redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
+redis.call('ZREMRANGEBYSCORE', app, '-inf', now - tonumber(ARGV[3]))
+local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
+if hold > now then return {0, hold - now, redis.call('HGET', state, 'why') or 'hold'} end
+local flying = redis.call('ZCARD', slots)
+if redis.call('HGET', state, 'known') ~= '1' and flying > 0 then return {0, 100, 'unknown'} end
+if flying >= tonumber(bulk and ARGV[7] or ARGV[6]) then return {0, 20, 'concurrent'} end
+local used = redis.call('ZCARD', log)
+local most = tonumber(bulk and ARGV[5] or ARGV[4])
+if used >= most then
+  local first = redis.call('ZRANGE', log, used - most, used - most, 'WITHSCORES')
+  return {0, math.max(1, tonumber(first[2]) + tonumber(ARGV[3]) - now), 'minute'}
+end
+if redis.call('ZCARD', app) >= tonumber(ARGV[8]) then return {0, 1000, 'app'} end
+local day = redis.call('HGET', state, 'day')
+if day then
+  local floor = bulk and math.floor(tonumber(redis.call('HGET', state, 'day_max') or '1000') * tonumber(ARGV[9])) or 0
+  if tonumber(day) <= floor then
+    local since = tonumber(redis.call('HGET', state, 'day_at') or '0')
+    if now - since < 900000 then return {0, 900000 - (now - since), 'day'} end
+  end
+  redis.call('HINCRBY', state, 'day', -1)
+end
+redis.call('ZADD', log, now, slot); redis.call('ZADD', app, now, slot)
+redis.call('ZADD', slots, now + tonumber(ARGV[10]), slot)
+redis.call('PEXPIRE', log, 120000); redis.call('PEXPIRE', app, 120000); redis.call('PEXPIRE', slots, 600000); redis.call('EXPIRE', state, 90000)
+return {1, 0, ''}
+"""
+
+_GIVE_XERO = """
+local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local log, slots, state = KEYS[1], KEYS[2], KEYS[3]
+redis.call('ZREM', slots, ARGV[1])
+local minute, day, hold, why = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+if hold > 0 then redis.call('HSET', state, 'hold', now + hold, 'why', why) end
+if minute >= 0 then
+  local expected = tonumber(ARGV[6]) - redis.call('ZCARD', log)
+  for i = 1, expected - minute do redis.call('ZADD', log, now, ARGV[1] .. ':' .. i) end
+  redis.call('HSET', state, 'known', '1', 'minute', minute)
+elseif redis.call('HGET', state, 'known') ~= '1' then
+  redis.call('HSET', state, 'hold', now + 60000, 'why', 'unknown', 'known', '1')
+end
+if day >= 0 then
+  local most = tonumber(redis.call('HGET', state, 'day_max') or '0')
+  redis.call('HSET', state, 'day', day, 'day_at', now, 'day_max', math.max(most, day, day > 1000 and 5000 or 1000))
+end
+redis.call('EXPIRE', state, 90000); redis.call('PEXPIRE', log, 120000)
+return 1
+"""
+
+_TAKE_BITRIX = """
+local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local key = KEYS[1]; local rate, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local hold = tonumber(redis.call('HGET', key, 'hold') or '0')
+if hold > now then return {0, hold - now} end
+local level = tonumber(redis.call('HGET', key, 'level') or '0'); local at = tonumber(redis.call('HGET', key, 'at') or now)
+level = math.max(0, level - (now - at) * rate / 1000)
+if level + 1 > most then
+  redis.call('HSET', key, 'level', tostring(level), 'at', now)
+  return {0, math.max(1, math.ceil((level + 1 - most) * 1000 / rate))}
+end
+redis.call('HSET', key, 'level', tostring(level + 1), 'at', now); redis.call('EXPIRE', key, 3600)
+return {1, 0}
+"""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Permission for one call; give it back when the answer is there."""
+
+    tenant: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Not now: in how many seconds to ask again, and which limit says so."""
+
+    seconds: float
+    why: str
+
+
+def patient_redis(url: str) -> Redis:
+    """A connection that fails fast instead of blocking a page or a worker for seconds."""
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=1, socket_timeout=2)
+
+
+def no_redis() -> Problem:
+    """Without Redis nothing is sent and everything is kept (RULES 29)."""
+    return Problem("limits.no_redis", after(5))
+
+
+class XeroLimits:
+    """Slots for calls to Xero."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._take = redis.register_script(_TAKE_XERO)
+        self._give = redis.register_script(_GIVE_XERO)
+
+    def take(self, tenant: str, lane: Lane) -> Slot | Wait:
+        """One slot, or how long to wait; never blocks. Raises a problem when Redis is away."""
+        slot = uuid.uuid4().hex
+        values = [lane, slot, WINDOW_MS, MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE, SLOT_MS]
+        try:
+            granted, wait, why = self._take(keys=[*self._keys(tenant), "xero:app"], args=values)
+        except RedisError as error:
+            raise no_redis() from error
+        return Slot(tenant, slot) if granted else Wait(int(wait) / 1000, why.decode() if isinstance(why, bytes) else str(why))
+
+    def give_back(self, slot: Slot, *, minute_left: int | None, day_left: int | None, hold: float = 0.0, why: str = "") -> None:
+        """Return a slot with what the headers said; `hold` seconds pause the whole organisation (a 429)."""
+        values = [slot.id, -1 if minute_left is None else minute_left, -1 if day_left is None else day_left, int(hold * 1000), why, MINUTE_CALLS]
+        try:
+            self._give(keys=self._keys(slot.tenant), args=values)
+        except RedisError:
+            return  # the slot's own lease runs out
+
+    def allowance(self, tenant: str) -> dict[str, int | None]:
+        """What is left of minute and day as last seen, for the pages."""
+        try:
+            state: Any = self._redis.hgetall(self._keys(tenant)[2])
+        except RedisError:
+            return {"minute": None, "day": None, "day_max": None}
+        return {name: int(state[name.encode()]) if name.encode() in state else None for name in ("minute", "day", "day_max")}
+
+    def _keys(self, tenant: str) -> list[str]:
+        return [f"xero:{tenant}:log", f"xero:{tenant}:slots", f"xero:{tenant}:state"]
+
+
+#: Requests that people keep for themselves at the top of the bucket.
+_BUCKET, _PEOPLE_ONLY = 45, 12
+_DRAIN = 2.0
+OPERATING_SECONDS = 480.0
+OPERATING_SHARE = 0.8
+
+
+class Bitrix24Limits:
+    """The bucket and the operating time of each portal."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._take = redis.register_script(_TAKE_BITRIX)
+
+    def take(self, portal: str, lane: Lane, methods: tuple[str, ...] = ()) -> Wait | None:
+        """Nothing when the request may go; else how long to wait. Without Redis people's pages still load, bulk waits."""
+        try:
+            paused = self._paused(portal, methods)
+            if paused > 0:
+                return Wait(paused, "operating")
+            granted, wait = self._take(keys=[f"bitrix24:{portal}"], args=[_DRAIN, _BUCKET if lane == "people" else _BUCKET - _PEOPLE_ONLY])
+        except RedisError as error:
+            if lane == "people":
+                return None
+            raise no_redis() from error
+        return None if granted else Wait(int(wait) / 1000, "bucket")
+
+    def halt(self, portal: str, seconds: float) -> None:
+        """The portal said 503: all of its workers stop for a while."""
+        try:
+            seconds_now, micro = self._redis.time()  # type: ignore[misc]
+            self._redis.hset(f"bitrix24:{portal}", "hold", int((seconds_now + seconds) * 1000 + micro / 1000))
+        except RedisError:
+            return
+
+    def learn(self, portal: str, operating: dict[str, tuple[float, float]]) -> None:
+        """Remember methods near the end of their operating time: method → (seconds used, unix time of the reset)."""
+        try:
+            for method, (used, reset_at) in operating.items():
+                if used > OPERATING_SECONDS * OPERATING_SHARE and reset_at:
+                    key = f"bitrix24:{portal}:operating:{method.lower()}"
+                    self._redis.set(key, reset_at, ex=600)
+        except RedisError:
+            return
+
+    def _paused(self, portal: str, methods: tuple[str, ...]) -> float:
+        if not methods:
+            return 0.0
+        until: Any = self._redis.mget([f"bitrix24:{portal}:operating:{one.lower()}" for one in dict.fromkeys(methods)])
+        latest = max((float(one) for one in until if one), default=0.0)
+        if not latest:
+            return 0.0
+        now: Any = self._redis.time()
+        return max(0.0, latest - float(now[0]))
+
+
+def process_name() -> str:
+    """Who holds a lease: this process, and no other one that ever was."""
+    return f"{os.uname().nodename[:24]}:{os.getpid()}:{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,136 @@
+"""Tokens kept fresh: one refresh at a time across all processes, the new pair committed before it is used (RULES 1).
+
+Whoever wants to refresh takes a short lease on the login's row by UPDATE; the loser waits and re-reads. A refresh whose
+answer was lost is tried again with the old token, which Xero honours for thirty minutes (X§1.3).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+
+from plugin import durations
+from plugin.bitrix24 import oauth as bitrix24_oauth
+from plugin.domain.problems import LATER, RECONNECT, Problem
+from plugin.models import Bitrix24Login, Connection, Portal, XeroLogin
+from plugin.services import Services
+from plugin.wire import NoAnswer
+from plugin.xero import oauth as xero_oauth
+
+POLL_SECONDS = 0.1
+
+
+def xero_token(services: Services, login_id: int, stale: str | None = None) -> str:
+    """An access token of this Xero user that is good for some minutes; `stale` is one that Xero has just refused.
+
+    Raises a problem with retry `reconnect` when only the person can help.
+    """
+    return _fresh(services, XeroLogin, login_id, stale, durations.XERO_TOKEN_MARGIN, lambda login: _refresh_xero(services, login))
+
+
+def bitrix24_token(services: Services, login_id: int, stale: str | None = None) -> str:
+    """An access token of this person on their portal. Refreshed when it ran out or was refused, never by a timer (B§2.4)."""
+    return _fresh(services, Bitrix24Login, login_id, stale, durations.BITRIX24_TOKEN_MARGIN, lambda login: _refresh_bitrix24(services, login))
+
+
+def _fresh(services: Services, model: Any, login_id: int, stale: str | None, margin: float, refresh: Callable[[Any], dict[str, Any]]) -> str:
+    give_up = time.monotonic() + durations.REFRESH_LEASE + 2
+    while True:
+        now = services.now()
+        with services.db.reading() as session:
+            login = session.get(model, login_id)
+        if login is None:
+            raise Problem("login.gone", RECONNECT)
+        if login.problem:
+            raise Problem(login.problem, RECONNECT)
+        if login.access_token and login.access_token != stale and login.expires_at and login.expires_at > now + timedelta(seconds=margin):
+            return str(login.access_token)
+        if _take_turn(services, model, login_id, now):
+            return _refresh_in_turn(services, model, login_id, stale, margin, refresh)
+        if time.monotonic() > give_up:
+            raise Problem("login.busy", LATER)
+        time.sleep(POLL_SECONDS)
+
+
+def _take_turn(services: Services, model: Any, login_id: int, now: datetime) -> bool:
+    with services.db.transaction() as tx:
+        taken = tx.execute(
+            update(model)
+            .where(model.id == login_id, or_(model.refreshing_until.is_(None), model.refreshing_until < now))
+            .values(refreshing_until=now + timedelta(seconds=durations.REFRESH_LEASE))
+            .execution_options(synchronize_session=False)
+        )
+        return bool(taken.rowcount == 1)  # type: ignore[attr-defined]
+
+
+def _refresh_in_turn(services: Services, model: Any, login_id: int, stale: str | None, margin: float, refresh: Callable[[Any], dict[str, Any]]) -> str:
+    # Somebody may have rotated the pair between our first look and our turn.
+    with services.db.reading() as session:
+        login = session.get(model, login_id)
+    values: dict[str, Any] = {}
+    try:
+        fresh_already = login.access_token and login.access_token != stale and login.expires_at and login.expires_at > services.now() + timedelta(seconds=margin)
+        if fresh_already:
+            return str(login.access_token)
+        if not login.refresh_token:
+            raise Problem("login.no_token", RECONNECT)
+        values = refresh(login)
+        return str(values["access_token"])
+    except Problem as problem:
+        if problem.retry.kind == "reconnect":
+            values = {"problem": problem.code}
+            _mark_connections(services, model, login_id, problem.code)
+        raise
+    finally:
+        with services.db.transaction() as tx:
+            tx.execute(update(model).where(model.id == login_id).values(refreshing_until=None, **values).execution_options(synchronize_session=False))
+
+
+def _mark_connections(services: Services, model: Any, login_id: int, code: str) -> None:
+    if model is not XeroLogin:
+        return
+    with services.db.transaction() as tx:
+        tx.execute(
+            update(Connection)
+            .where(Connection.xero_login_id == login_id, Connection.ended_at.is_(None))
+            .values(problem=code, problem_at=services.now())
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _refresh_xero(services: Services, login: XeroLogin) -> dict[str, Any]:
+    tokens = _again_if_lost(lambda: xero_oauth.refresh(services.wire, services.config, str(login.refresh_token)))
+    now = services.now()
+    return {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "expires_at": now + timedelta(seconds=tokens.expires_in), "refreshed_at": now}
+
+
+def _refresh_bitrix24(services: Services, login: Bitrix24Login) -> dict[str, Any]:
+    with services.db.reading() as session:
+        portal = session.get_one(Portal, login.portal_id)
+    if portal.uninstalled_at is not None:
+        raise Problem("bitrix24.not_installed", RECONNECT)
+    tokens = _again_if_lost(lambda: bitrix24_oauth.refresh(services.wire, services.config, portal.server_endpoint, str(login.refresh_token)))
+    if tokens.member_id and tokens.member_id != portal.member_id:
+        raise Problem("login.other_portal", RECONNECT)
+    return {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "expires_at": services.now() + timedelta(seconds=tokens.expires_in)}
+
+
+def _again_if_lost(refresh: Callable[[], Any]) -> Any:
+    """One more try with the same token when the answer was lost; the old one is honoured for a while."""
+    try:
+        return refresh()
+    except NoAnswer:
+        try:
+            return refresh()
+        except NoAnswer as error:
+            raise Problem("login.no_answer", LATER) from error
+
+
+def login_id_of(services: Services, portal_id: int, user_id: int) -> int | None:
+    """The login row of a person on a portal."""
+    with services.db.reading() as session:
+        return session.scalar(select(Bitrix24Login.id).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))

@@ -1,0 +1,501 @@
+"""The rows. Rows about choices and work carry the portal; rows about an organisation's books carry the organisation (RULES 4)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Date, ForeignKey, Index, Integer, LargeBinary, MetaData, Numeric, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from plugin.db import EncryptedText, Json, UtcDateTime
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+Money = Numeric(18, 4)
+
+
+class Base(DeclarativeBase):
+    """Constraints have names of their own, so that migrations can find them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, date: Date, Decimal: Money, bool: Boolean, bytes: LargeBinary, dict[str, Any]: Json, list[Any]: Json}
+
+
+def _portal() -> Mapped[int]:
+    return mapped_column(Id, ForeignKey("portal.id", ondelete="CASCADE"))
+
+
+def _organisation() -> Mapped[int]:
+    return mapped_column(Id, ForeignKey("organisation.id", ondelete="CASCADE"))
+
+
+class Portal(Base):
+    """A Bitrix24 installation: our customer."""
+
+    __tablename__ = "portal"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    member_id: Mapped[str] = mapped_column(String(64), unique=True)
+    domain: Mapped[str] = mapped_column(String(255))
+    client_endpoint: Mapped[str] = mapped_column(String(255))
+    server_endpoint: Mapped[str] = mapped_column(String(255))
+    application_token: Mapped[str | None] = mapped_column(EncryptedText)
+    scope: Mapped[str] = mapped_column(Text, default="")
+    status: Mapped[str] = mapped_column(String(8), default="")
+    lang: Mapped[str] = mapped_column(String(8), default="en")
+    service_user_id: Mapped[int | None] = mapped_column(Integer)
+    service_problem: Mapped[str | None] = mapped_column(String(64))
+    installed_at: Mapped[datetime | None]
+    bound_version: Mapped[str | None] = mapped_column(String(32))
+    uninstalled_at: Mapped[datetime | None]
+    erase_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    last_batch_number: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class Bitrix24Login(Base):
+    """One person's tokens on one portal."""
+
+    __tablename__ = "bitrix24_login"
+    __table_args__ = (UniqueConstraint("portal_id", "user_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    user_id: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(String(255), default="")
+    admin: Mapped[bool] = mapped_column(default=False)
+    timezone: Mapped[str] = mapped_column(String(64), default="")
+    access_token: Mapped[str | None] = mapped_column(EncryptedText)
+    refresh_token: Mapped[str | None] = mapped_column(EncryptedText)
+    expires_at: Mapped[datetime | None]
+    refreshing_until: Mapped[datetime | None]
+    problem: Mapped[str | None] = mapped_column(String(64))
+    seen_at: Mapped[datetime]
+
+
+class XeroLogin(Base):
+    """One Xero user's tokens. They belong to the user, not to a portal (RULES 1)."""
+
+    __tablename__ = "xero_login"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    xero_userid: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(255), default="")
+    email: Mapped[str] = mapped_column(String(255), default="")
+    access_token: Mapped[str | None] = mapped_column(EncryptedText)
+    refresh_token: Mapped[str | None] = mapped_column(EncryptedText)
+    expires_at: Mapped[datetime | None]
+    refreshed_at: Mapped[datetime | None]
+    refreshing_until: Mapped[datetime | None]
+    scopes: Mapped[str] = mapped_column(Text, default="")
+    problem: Mapped[str | None] = mapped_column(String(64))
+
+
+class Organisation(Base):
+    """A Xero company, and the pause that Xero asked for."""
+
+    __tablename__ = "organisation"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(255), default="")
+    country: Mapped[str] = mapped_column(String(8), default="")
+    base_currency: Mapped[str] = mapped_column(String(3), default="")
+    short_code: Mapped[str] = mapped_column(String(32), default="")
+    facts: Mapped[dict[str, Any] | None]
+    checked_at: Mapped[datetime | None]
+    paused_until: Mapped[datetime | None]
+    pause_code: Mapped[str | None] = mapped_column(String(64))
+
+
+class Connection(Base):
+    """A portal's consent to one organisation."""
+
+    __tablename__ = "connection"
+    __table_args__ = (Index("uq_connection_live", "portal_id", unique=True, sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    xero_login_id: Mapped[int] = mapped_column(Id, ForeignKey("xero_login.id"))
+    xero_connection_id: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(Text, default="")
+    connected_by: Mapped[int] = mapped_column(Integer)
+    connected_by_name: Mapped[str] = mapped_column(String(255), default="")
+    connected_at: Mapped[datetime]
+    problem: Mapped[str | None] = mapped_column(String(64))
+    problem_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    ended_reason: Mapped[str | None] = mapped_column(String(64))
+
+
+class Consent(Base):
+    """One way to Xero and back: ticket, state, cookie; each used once (RULES 3). Secrets are kept as hashes, the verifier sealed."""
+
+    __tablename__ = "consent"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    user_id: Mapped[int] = mapped_column(Integer)
+    user_name: Mapped[str] = mapped_column(String(255), default="")
+    ticket_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    ticket_until: Mapped[datetime]
+    state_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    cookie_hash: Mapped[str | None] = mapped_column(String(64))
+    verifier: Mapped[str | None] = mapped_column(EncryptedText)
+    begun_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    xero_login_id: Mapped[int | None] = mapped_column(Id, ForeignKey("xero_login.id"))
+    choices: Mapped[list[Any] | None]
+    scopes: Mapped[str] = mapped_column(Text, default="")
+    problem: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+
+
+class SettingsVersion(Base):
+    """A portal's confirmed choices for one organisation; append only, the highest number holds."""
+
+    __tablename__ = "settings_version"
+    __table_args__ = (UniqueConstraint("portal_id", "organisation_id", "number"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    number: Mapped[int] = mapped_column(Integer)
+    body: Mapped[dict[str, Any]]
+    created_by: Mapped[int] = mapped_column(Integer)
+    created_by_name: Mapped[str] = mapped_column(String(255), default="")
+    created_at: Mapped[datetime]
+
+
+class SetUp(Base):
+    """The wizard's draft: unfinished set-up is resumed from it."""
+
+    __tablename__ = "set_up"
+    __table_args__ = (UniqueConstraint("portal_id", "organisation_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    step: Mapped[int] = mapped_column(Integer, default=1)
+    draft: Mapped[dict[str, Any]]
+    facts: Mapped[dict[str, Any] | None]
+    updated_at: Mapped[datetime]
+
+
+class DirectoryEntry(Base):
+    """One thing of an organisation's books that documents refer to: contact, item, account or tax rate."""
+
+    __tablename__ = "directory_entry"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "kind", "xero_id"),
+        Index("ix_directory_code", "organisation_id", "kind", "code"),
+        Index("ix_directory_name", "organisation_id", "kind", "name_key"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    organisation_id: Mapped[int] = _organisation()
+    kind: Mapped[str] = mapped_column(String(12))
+    xero_id: Mapped[str] = mapped_column(String(64))
+    #: ContactNumber, item code, account code or TaxType.
+    code: Mapped[str] = mapped_column(String(255), default="")
+    name_key: Mapped[str] = mapped_column(String(255), default="")
+    active: Mapped[bool] = mapped_column(default=True)
+    body: Mapped[dict[str, Any]]
+    seen_at: Mapped[datetime]
+
+
+class Watermark(Base):
+    """How far an organisation's resource has been read."""
+
+    __tablename__ = "watermark"
+    __table_args__ = (UniqueConstraint("organisation_id", "resource"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    organisation_id: Mapped[int] = _organisation()
+    resource: Mapped[str] = mapped_column(String(24))
+    modified_since: Mapped[datetime | None]
+    read_at: Mapped[datetime | None]
+
+
+class FirstRun(Base):
+    """The first synchronisation of a connection and how far it came."""
+
+    __tablename__ = "first_run"
+    __table_args__ = (UniqueConstraint("portal_id", "organisation_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    state: Mapped[str] = mapped_column(String(12), default="running")
+    stage: Mapped[str] = mapped_column(String(16), default="")
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    total: Mapped[int] = mapped_column(Integer, default=0)
+    counts: Mapped[dict[str, Any] | None]
+    problem_code: Mapped[str | None] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class Doubt(Base):
+    """A pair that looks alike and that a person must decide."""
+
+    __tablename__ = "doubt"
+    __table_args__ = (UniqueConstraint("portal_id", "organisation_id", "crm_subject", "xero_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    crm_subject: Mapped[str] = mapped_column(String(48))
+    xero_kind: Mapped[str] = mapped_column(String(12))
+    xero_id: Mapped[str] = mapped_column(String(64))
+    score: Mapped[int] = mapped_column(Integer, default=0)
+    shown: Mapped[dict[str, Any]]
+    decided: Mapped[str | None] = mapped_column(String(8))
+    decided_by: Mapped[int | None] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+
+
+class Link(Base):
+    """A pair of ids, with what each side looked like when last seen. Identity is here, never in a CRM field (RULES 16)."""
+
+    __tablename__ = "link"
+    __table_args__ = (
+        Index(
+            "uq_link_crm", "portal_id", "organisation_id", "crm_kind", "crm_id", unique=True, sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")
+        ),
+        # Two companies of one name may share a contact; a document belongs to one invoice only.
+        Index(
+            "uq_link_document",
+            "portal_id",
+            "organisation_id",
+            "xero_kind",
+            "xero_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL AND xero_kind = 'invoice'"),
+            postgresql_where=text("ended_at IS NULL AND xero_kind = 'invoice'"),
+        ),
+        Index("ix_link_xero_id", "organisation_id", "xero_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    crm_kind: Mapped[str] = mapped_column(String(12))
+    crm_id: Mapped[int] = mapped_column(Integer)
+    xero_kind: Mapped[str] = mapped_column(String(12))
+    xero_id: Mapped[str] = mapped_column(String(64))
+    number: Mapped[str] = mapped_column(String(255), default="")
+    suffix: Mapped[int] = mapped_column(Integer, default=0)
+    #: What we last sent, as `compare.draft_to_json`; nothing for documents that were only linked.
+    sent: Mapped[dict[str, Any] | None]
+    settings_number: Mapped[int | None] = mapped_column(Integer)
+    crm_fingerprint: Mapped[str] = mapped_column(String(64), default="")
+    crm_updated_at: Mapped[datetime | None]
+    crm_stage: Mapped[str] = mapped_column(String(64), default="")
+    xero_status: Mapped[str] = mapped_column(String(16), default="")
+    xero_word: Mapped[str] = mapped_column(String(16), default="")
+    xero_updated_at: Mapped[datetime | None]
+    total: Mapped[Decimal | None]
+    amount_due: Mapped[Decimal | None]
+    amount_paid: Mapped[Decimal | None]
+    currency: Mapped[str] = mapped_column(String(3), default="")
+    paid_on: Mapped[date | None]
+    due_date: Mapped[date | None]
+    #: Fingerprint of what was last written to the CRM's own fields; equal means nothing to write.
+    written: Mapped[str] = mapped_column(String(64), default="")
+    how: Mapped[str] = mapped_column(String(16), default="sent")
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_reason: Mapped[str | None] = mapped_column(String(32))
+
+
+class Job(Base):
+    """One piece of ordered work: the outbox. The row is the truth; Redis only carries bells."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        Index(
+            "uq_job_waiting", "portal_id", "kind", "subject", unique=True, sqlite_where=text("state = 'waiting'"), postgresql_where=text("state = 'waiting'")
+        ),
+        Index("uq_job_running", "portal_id", "subject", unique=True, sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")),
+        Index("ix_job_due", "organisation_id", "state", "run_at"),
+        Index("ix_job_bell", "bell", "state", "run_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int | None] = mapped_column(Id, ForeignKey("organisation.id", ondelete="CASCADE"))
+    #: The bell that wakes a worker for it: "organisation:7" or "portal:3".
+    bell: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(16))
+    subject: Mapped[str] = mapped_column(String(48))
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    state: Mapped[str] = mapped_column(String(8), default="waiting")
+    acting_user: Mapped[int | None] = mapped_column(Integer)
+    payload: Mapped[dict[str, Any] | None]
+    run_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    fence: Mapped[int | None] = mapped_column(Id)
+    #: The recorded call that may have done this job's work; a look must come before another attempt.
+    call_id: Mapped[int | None] = mapped_column(Id)
+    problem_code: Mapped[str | None] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class Batch(Base):
+    """What one person sent, or fetched, at once."""
+
+    __tablename__ = "batch"
+    __table_args__ = (UniqueConstraint("portal_id", "number"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    number: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str] = mapped_column(String(8))
+    state: Mapped[str] = mapped_column(String(12))
+    created_by: Mapped[int] = mapped_column(Integer)
+    created_by_name: Mapped[str] = mapped_column(String(255), default="")
+    lang: Mapped[str] = mapped_column(String(8), default="en")
+    selection: Mapped[dict[str, Any]]
+    total: Mapped[int] = mapped_column(Integer, default=0)
+    prepared: Mapped[int] = mapped_column(Integer, default=0)
+    problem_code: Mapped[str | None] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class BatchDocument(Base):
+    """One document of a batch: what was foreseen for it, and what became of it."""
+
+    __tablename__ = "batch_document"
+    __table_args__ = (
+        UniqueConstraint("batch_id", "crm_id"),
+        Index("ix_batch_document_job", "job_id"),
+        Index("ix_batch_document_outcome", "batch_id", "outcome"),
+        Index("ix_batch_document_crm", "portal_id", "crm_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batch.id", ondelete="CASCADE"))
+    crm_id: Mapped[int] = mapped_column(Integer)
+    number: Mapped[str] = mapped_column(String(255), default="")
+    title: Mapped[str] = mapped_column(String(255), default="")
+    customer: Mapped[str] = mapped_column(String(255), default="")
+    amount: Mapped[Decimal | None]
+    currency: Mapped[str] = mapped_column(String(3), default="")
+    verdict: Mapped[str] = mapped_column(String(8), default="")
+    notes: Mapped[list[Any] | None]
+    job_id: Mapped[int | None] = mapped_column(Id)
+    outcome: Mapped[str] = mapped_column(String(12), default="")
+    problem_code: Mapped[str | None] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Call(Base):
+    """A write to Xero, recorded before it is made: the exact bytes under a fresh key (RULES 12)."""
+
+    __tablename__ = "call"
+    __table_args__ = (Index("ix_call_open", "organisation_id", "answered_at"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    organisation_id: Mapped[int] = _organisation()
+    operation: Mapped[str] = mapped_column(String(24))
+    method: Mapped[str] = mapped_column(String(8))
+    path: Mapped[str] = mapped_column(String(255))
+    key: Mapped[str] = mapped_column(String(128), unique=True)
+    body: Mapped[bytes]
+    #: What each element of the body is for: [{"job": 7, "subject": "invoice:3", "mark": "HV-1004", ...}], in order.
+    elements: Mapped[list[Any]]
+    sent_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+    status: Mapped[int | None] = mapped_column(Integer)
+    outcome: Mapped[str] = mapped_column(String(12), default="")
+    seconds: Mapped[float | None]
+    request_id: Mapped[str] = mapped_column(String(64), default="")
+
+
+class Callback(Base):
+    """A raw inbound message: the inbox. Stored without tokens, kept 14 days (RULES 36)."""
+
+    __tablename__ = "callback"
+    __table_args__ = (Index("ix_callback_open", "done_at", "id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int | None] = mapped_column(Id, ForeignKey("portal.id", ondelete="CASCADE"))
+    organisation_id: Mapped[int | None] = mapped_column(Id, ForeignKey("organisation.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(48))
+    subject: Mapped[str] = mapped_column(String(64), default="")
+    body: Mapped[dict[str, Any]]
+    received_at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+    problem_code: Mapped[str | None] = mapped_column(String(64))
+
+
+class Activity(Base):
+    """A sentence about something that happened: code and parameters, rendered when read."""
+
+    __tablename__ = "activity"
+    __table_args__ = (Index("ix_activity_portal", "portal_id", "id"), Index("ix_activity_subject", "portal_id", "subject"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int | None] = mapped_column(Id, ForeignKey("organisation.id", ondelete="SET NULL"))
+    at: Mapped[datetime]
+    code: Mapped[str] = mapped_column(String(64))
+    params: Mapped[dict[str, Any]]
+    subject: Mapped[str] = mapped_column(String(48), default="")
+    user_id: Mapped[int | None] = mapped_column(Integer)
+    user_name: Mapped[str] = mapped_column(String(255), default="")
+    batch_id: Mapped[int | None] = mapped_column(Id)
+    xero_id: Mapped[str] = mapped_column(String(64), default="")
+
+
+class Preference(Base):
+    """What one person chose for their own pages."""
+
+    __tablename__ = "preference"
+    __table_args__ = (UniqueConstraint("portal_id", "user_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    user_id: Mapped[int] = mapped_column(Integer)
+    body: Mapped[dict[str, Any]]
+
+
+class PortalStages(Base):
+    """Names and colours of a portal's invoice stages, as last read."""
+
+    __tablename__ = "portal_stages"
+
+    portal_id: Mapped[int] = mapped_column(Id, ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    stages: Mapped[list[Any]]
+    read_at: Mapped[datetime]
+
+
+class Lease(Base):
+    """A named turn that one process at a time may take: an organisation's conductor, a portal's write-back, the sweep."""
+
+    __tablename__ = "lease"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(String(64))
+    until: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(Id, default=0)

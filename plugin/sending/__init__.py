@@ -1,0 +1,1 @@
+"""The heart: an organisation's conductor claims, reads, translates, resolves, sends fifty at a time, and records."""

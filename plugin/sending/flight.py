@@ -1,0 +1,195 @@
+"""Acts two to four for calls that write: announce each as a row, talk from threads with several in flight, hand each answer on.
+
+The main thread owns the database; threads own the wire and exchange plain values. The limiter is asked, without waiting,
+before a thread is taken. The same row means the same bytes and the same key, and only while Xero remembers it (RULES 12).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import update
+
+from plugin import jobs, leases, logins
+from plugin.domain.problems import Problem, after
+from plugin.limits import Lane, Wait
+from plugin.models import Call, Job, XeroLogin
+from plugin.services import Services
+from plugin.talking import XeroBooks
+from plugin.wire import Answer
+from plugin.xero import errors as xero_errors
+
+THREADS = 5
+#: A limit that lasts longer than this ends the turn; the work waits in the database instead of in a thread.
+LONGEST_WAIT = 8.0
+PEOPLE_EVERY = 0.1
+
+
+@dataclass
+class Plan:
+    """A call to be made: what, for which jobs, and who takes the answer (or the problem) in the main thread."""
+
+    operation: str
+    method: str
+    path: str
+    params: dict[str, str]
+    body: bytes
+    elements: list[dict[str, Any]]
+    job_ids: list[int]
+    take: Callable[[Call, Answer], None]
+    refuse: Callable[[Call | None, Problem], None]
+    call: Call | None = None
+    renewed: bool = False
+
+
+@dataclass
+class Flight:
+    """Runs plans for one organisation under the conductor's lease."""
+
+    services: Services
+    books: XeroBooks
+    lease: str
+    fence: int
+    should_stop: Callable[[], bool]
+    between: Callable[[], None] = lambda: None
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "xero"))
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+
+    def fly(self, plans: Sequence[Plan], lane: Lane) -> None:
+        """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`."""
+        waiting, flying = deque(plans), dict[Future[Answer], Plan]()
+        looked, stopped_by = 0.0, None
+        while waiting or flying:
+            pause = self._launch(waiting, flying, lane) if stopped_by is None else None
+            if isinstance(pause, Problem):
+                stopped_by = pause
+            if stopped_by is not None and waiting:
+                self._abandon(waiting, stopped_by)
+            if not flying and waiting:
+                time.sleep(min(pause.seconds if isinstance(pause, Wait) else 0.01, 0.1))
+            done, _ = wait(flying, timeout=0.05, return_when=FIRST_COMPLETED) if flying else (set(), None)
+            for future in done:
+                self._land(flying.pop(future), future, waiting)
+            if time.monotonic() - looked > PEOPLE_EVERY:
+                looked = time.monotonic()
+                self.between()
+
+    def _launch(self, waiting: deque[Plan], flying: dict[Future[Answer], Plan], lane: Lane) -> Wait | Problem | None:
+        """Start what may start now. Returns why the next one may not."""
+        while waiting and len(flying) < THREADS:
+            if self.should_stop():
+                return Problem("worker.stopping", after(0))
+            try:
+                token = logins.xero_token(self.services, self.books.login_id)
+                slot = self.services.xero_limits.take(self.books.tenant_id, lane)
+            except Problem as problem:
+                return problem
+            if isinstance(slot, Wait):
+                return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
+            plan = waiting.popleft()
+            call = self._announce(plan)
+            arguments = {"params": plan.params, "body": call.body, "key": call.key}
+            flying[self._pool.submit(self.books.talk, slot, token, plan.method, plan.path, **arguments)] = plan
+        return None
+
+    def _announce(self, plan: Plan) -> Call:
+        """Commit the call before it is made: organisation, operation, its jobs, the exact bytes, a new key."""
+        if plan.call is not None:
+            return plan.call
+        now = self.services.now()
+        call = Call(
+            organisation_id=self.books.organisation_id,
+            operation=plan.operation,
+            method=plan.method,
+            path=plan.path,
+            key=f"tb:{self.books.tenant_id}:{plan.operation}:{uuid.uuid4()}",
+            body=plan.body,
+            elements=plan.elements,
+            sent_at=now,
+        )
+        with self.services.db.transaction() as tx:
+            leases.check(tx, self.lease, self.fence)
+            tx.add(call)
+            tx.flush()
+            for start in range(0, len(plan.job_ids), 500):
+                part = plan.job_ids[start : start + 500]
+                tx.execute(update(Job).where(Job.id.in_(part)).values(call_id=call.id).execution_options(synchronize_session=False))
+        plan.call = call
+        return call
+
+    def _land(self, plan: Plan, future: Future[Answer], waiting: deque[Plan]) -> None:
+        call = plan.call
+        try:
+            answer = future.result()
+        except Problem as problem:
+            self._lost(plan, problem)
+            return
+        if _judged_by_element(answer):
+            assert call is not None
+            plan.take(call, answer)
+            return
+        problem = xero_errors.problem_of(answer)
+        if problem.code == "xero.token_expired" and not plan.renewed:
+            plan.renewed = True
+            logins.xero_token(self.services, self.books.login_id, stale=self._token_now())
+            waiting.appendleft(plan)
+        elif problem.code in ("xero.limit_minute", "xero.limit_concurrent", "xero.limit_app"):
+            waiting.append(plan)
+        elif xero_errors.unknown_outcome(answer) or answer.status >= 500:
+            self._lost(plan, problem)
+        else:
+            self.books.notice(problem)
+            self._close(plan, "refused")
+            plan.refuse(call, problem)
+
+    def _token_now(self) -> str | None:
+        with self.services.db.reading() as session:
+            login = session.get(XeroLogin, self.books.login_id)
+        return login.access_token if login else None
+
+    def _lost(self, plan: Plan, problem: Problem) -> None:
+        """Nobody knows whether the work was done, unless the request never left. The row stays open, and a look comes before anything else."""
+        if problem.params.get("sent") is False:
+            self._close(plan, "not_sent")
+            plan.refuse(None, problem)
+            return
+        self.books.notice(problem)
+        plan.refuse(plan.call, problem)
+
+    def _close(self, plan: Plan, outcome: str) -> None:
+        """The call certainly did nothing: its jobs are free of it."""
+        if plan.call is None:
+            return
+        with self.services.db.transaction() as tx:
+            leases.check(tx, self.lease, self.fence)
+            tx.execute(update(Call).where(Call.id == plan.call.id).values(answered_at=self.services.now(), outcome=outcome))
+            tx.execute(update(Job).where(Job.call_id == plan.call.id).values(call_id=None).execution_options(synchronize_session=False))
+
+    def _abandon(self, waiting: deque[Plan], problem: Problem) -> None:
+        """What could not start goes back; calls that were announced earlier stay open for their look."""
+        while waiting:
+            plan = waiting.popleft()
+            plan.refuse(plan.call, problem)
+
+
+def _judged_by_element(answer: Answer) -> bool:
+    """Does the answer speak of each element? A 400 does where it lists them (X§9.2)."""
+    found = xero_errors.json_object(answer)
+    return found is not None and (200 <= answer.status < 300 or (answer.status == 400 and bool(found.get("Elements"))))
+
+
+def give_back(flight: Flight, job_ids: Sequence[int], problem: Problem) -> None:
+    """Jobs wait again for as long as the problem says."""
+    now = flight.services.now()
+    with flight.services.db.transaction() as tx:
+        leases.check(tx, flight.lease, flight.fence)
+        jobs.wait_again(tx, job_ids, now + timedelta(seconds=max(0.0, problem.retry.seconds)), problem)

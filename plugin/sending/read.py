@@ -1,0 +1,120 @@
+"""Act one: what the CRM says of the claimed documents, and proof that the person may send them (RULES 24)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
+from plugin.bitrix24 import documents
+from plugin.domain.problems import LATER, Problem
+from plugin.limits import Lane
+from plugin.models import Bitrix24Login, Link, Portal
+from plugin.sending.work import Ended, Work, by_portal
+from plugin.services import Services
+from plugin.talking import portal_rest, service_rest
+from plugin.wire import NoAnswer
+
+
+def read(services: Services, works: Iterable[Work], lane: Lane) -> list[Ended]:
+    """Fill in invoice, customer, products and link of each work. Returns those that end here, each with its reason."""
+    ended: list[Ended] = []
+    for portal_id, of_portal in by_portal(list(works)).items():
+        _links(services, of_portal)
+        groups: dict[int | None, list[Work]] = {}
+        for one in of_portal:
+            groups.setdefault(one.job.acting_user, []).append(one)
+        for user_id, group in groups.items():
+            for start in range(0, len(group), documents.LIMIT):
+                ended += _read_group(services, portal_id, user_id, group[start : start + documents.LIMIT], lane)
+    return ended
+
+
+def _links(services: Services, works: list[Work]) -> None:
+    ids = [one.crm_id for one in works]
+    found: dict[int, Link] = {}
+    with services.db.reading() as session:
+        for start in range(0, len(ids), 500):
+            query = select(Link).where(
+                Link.portal_id == works[0].job.portal_id,
+                Link.organisation_id == works[0].ready.organisation.id,
+                Link.crm_kind == "invoice",
+                Link.crm_id.in_(ids[start : start + 500]),
+                Link.ended_at.is_(None),
+            )
+            found |= {link.crm_id: link for link in session.scalars(query)}
+    for one in works:
+        one.link = found.get(one.crm_id)
+
+
+def _read_group(services: Services, portal_id: int, user_id: int | None, works: list[Work], lane: Lane) -> list[Ended]:
+    """Administrators' own tokens read packed; for others their token proves that they may see and edit, the service token reads the rest."""
+    try:
+        if user_id is None:
+            rest = service_rest(services, portal_id, lane)
+            return _take(works, documents.read_invoices(rest, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
+        with services.db.reading() as session:
+            admin = session.scalar(select(Bitrix24Login.admin).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
+            service_user = session.get_one(Portal, portal_id).service_user_id
+        if admin:
+            rest = portal_rest(services, portal_id, user_id, lane)
+            return _take(works, documents.read_invoices(rest, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
+        ended = _prove(services, portal_id, user_id, works, lane)
+        refused = {id(one.work) for one in ended}
+        left = [one for one in works if id(one) not in refused]
+        if left and service_user is not None:
+            rest = service_rest(services, portal_id, lane)
+            ended += _take(left, documents.read_invoices(rest, [one.crm_id for one in left], as_admin=True, code_field=_code_field(left)))
+        elif left:
+            ended += [Ended(one, Problem("portal.no_service_admin", LATER)) for one in left]
+        return ended
+    except Problem as problem:
+        return [Ended(one, problem) for one in works]
+    except NoAnswer:
+        return [Ended(one, Problem("bitrix24.no_answer", LATER)) for one in works]
+
+
+def _code_field(works: list[Work]) -> str:
+    source = works[0].ready.settings.item_code_source
+    return "xmlId" if source == "xmlId" else "code"
+
+
+def _prove(services: Services, portal_id: int, user_id: int, works: list[Work], lane: Lane) -> list[Ended]:
+    """Read each with the visitor's token, and write "Xero: sending" with it: ACCESS_DENIED ends that job."""
+    rest = portal_rest(services, portal_id, user_id, lane)
+    seen = documents.read_invoices(rest, [one.crm_id for one in works], as_admin=False, details=False)
+    ended = _refused(works, seen)
+    visible = [one.crm_id for one in works if one.crm_id in seen.invoices]
+    stamp = services.now().isoformat(timespec="seconds")
+    verdicts = documents.may_edit(rest, visible, stamp)
+    for one in works:
+        problem = verdicts.get(one.crm_id)
+        if problem is not None:
+            ended.append(Ended(one, Problem("send.may_not_edit") if problem.code == "bitrix24.access_denied" else problem))
+    return ended
+
+
+def _refused(works: list[Work], found: documents.Read) -> list[Ended]:
+    ended = []
+    for one in works:
+        if one.crm_id in found.missing:
+            ended.append(Ended(one, Problem("send.deleted")))
+        elif one.crm_id in found.denied:
+            denied = found.denied[one.crm_id]
+            ended.append(Ended(one, Problem("send.may_not_see") if denied.code == "bitrix24.access_denied" else denied))
+    return ended
+
+
+def _take(works: list[Work], found: documents.Read) -> list[Ended]:
+    ended = _refused(works, found)
+    for one in works:
+        invoice = found.invoices.get(one.crm_id)
+        if invoice is None:
+            continue
+        one.invoice, one.products = invoice, found.products
+        one.customer = found.customers.get(invoice.customer_ref) if invoice.customer_ref else None
+        if invoice.customer_ref and one.customer is None:
+            ended.append(Ended(one, Problem("send.customer_gone", kind=invoice.customer_ref[0], id=invoice.customer_ref[1])))
+        elif "products" in found.lacking:
+            one.note("note.products_unread")
+    return ended

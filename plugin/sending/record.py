@@ -1,0 +1,215 @@
+"""The last act: links, outcomes, activity and the order to write back, in one transaction per answer, under the lease."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, update
+
+
+from plugin import activity, jobs
+from plugin.db import Transaction
+from plugin.domain.drafts import draft_to_json, fingerprint
+from plugin.domain.ledger import Document
+from plugin.domain.problems import Problem
+from plugin.domain.statuses import status_word
+from plugin.models import Batch, BatchDocument, Bitrix24Login, Job, Link, Organisation
+from plugin.sending.work import Work
+from plugin.services import Services
+
+
+@dataclass
+class Recorder:
+    """Collects what one transaction records, and closes batches at its end."""
+
+    services: Services
+    tx: Transaction
+    now: datetime
+    activities: list[dict[str, Any]] = field(default_factory=list)
+    batches: set[int] = field(default_factory=set)
+    bells: set[str] = field(default_factory=set)
+    names: dict[tuple[int, int], str] = field(default_factory=dict)
+
+    def say(self, job: Job, code: str, **params: Any) -> None:
+        """A sentence about this job's document."""
+        self.activities.append(
+            activity.row(
+                job.portal_id,
+                code,
+                self.now,
+                organisation_id=job.organisation_id,
+                subject=job.subject,
+                user_id=job.acting_user,
+                user_name=self._name(job),
+                **params,
+            )
+        )
+
+    def _name(self, job: Job) -> str:
+        if job.acting_user is None:
+            return ""
+        key = (job.portal_id, job.acting_user)
+        if key not in self.names:
+            found = self.tx.scalar(select(Bitrix24Login.name).where(Bitrix24Login.portal_id == key[0], Bitrix24Login.user_id == key[1]))
+            self.names[key] = found or ""
+        return self.names[key]
+
+    def outcome(self, job: Job, outcome: str, problem: Problem | None = None, notes: Sequence[dict[str, Any]] = ()) -> None:
+        """What became of the document, in every batch that waits for this job."""
+        values: dict[str, Any] = {"outcome": outcome, "finished_at": self.now}
+        values |= {"problem_code": problem.code if problem else None, "problem_params": problem.params if problem else None}
+        if notes:
+            values["notes"] = list(notes)
+        touched = self.tx.scalars(
+            update(BatchDocument)
+            .where(BatchDocument.job_id == job.id, BatchDocument.outcome.in_(("waiting", "running")))
+            .values(**values)
+            .returning(BatchDocument.batch_id)
+            .execution_options(synchronize_session=False)
+        )
+        self.batches |= set(touched)
+
+    def finish(self) -> None:
+        """Close batches whose last document has ended, order their notification, write the sentences."""
+        activity.record_many(self.tx, self.activities)
+        for batch_id in jobs.end_batches(self.tx, self.batches, self.now):
+            batch = self.tx.get_one(Batch, batch_id)
+            bell = jobs.portal_bell(batch.portal_id)
+            jobs.order(self.tx, jobs.Order(batch.portal_id, jobs.NOTIFY, f"batch:{batch_id}", bell, acting_user=batch.created_by), self.now)
+            self.bells.add(bell)
+        for bell in self.bells:
+            self.tx.after_commit(lambda bell=bell: self.services.bells.ring(bell))  # type: ignore[misc]
+
+
+def order_write_back(recorder: Recorder, job: Job, link: Link, *, was: str = "", log: dict[str, Any] | None = None) -> None:
+    """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written."""
+    bell = jobs.portal_bell(link.portal_id)
+    payload = {"was": was, "log": log, "link": link.id}
+    jobs.order(recorder.tx, jobs.Order(link.portal_id, jobs.WRITE_BACK, f"back:{link.crm_id}", bell, link.organisation_id, job.priority, job.acting_user, payload), recorder.now)
+    recorder.bells.add(bell)
+
+
+def order_problem_note(recorder: Recorder, job: Job, crm_id: int, problem: Problem) -> None:
+    """The invoice itself says why it did not go, if a person is looking."""
+    bell = jobs.portal_bell(job.portal_id)
+    payload = {"problem": {"code": problem.code, "params": problem.params}, "crm_id": crm_id}
+    jobs.order(recorder.tx, jobs.Order(job.portal_id, jobs.WRITE_BACK, f"back:{crm_id}", bell, job.organisation_id, job.priority, job.acting_user, payload), recorder.now)
+    recorder.bells.add(bell)
+
+
+def today_of(organisation: Organisation, now: datetime) -> date:
+    """The calendar day at the organisation (X§6.7: Xero's own names of time zones)."""
+    return now.astimezone(zone_of((organisation.facts or {}).get("timezone", ""))).date()
+
+
+#: Xero's Windows-style zone names, squeezed; those of the editions that Xero sells (X§6.7). Others fall back to UTC.
+_ZONES = {
+    "NEWZEALANDSTANDARDTIME": "Pacific/Auckland",
+    "AUSEASTERNSTANDARDTIME": "Australia/Sydney",
+    "EAUSTRALIASTANDARDTIME": "Australia/Brisbane",
+    "CENAUSTRALIASTANDARDTIME": "Australia/Adelaide",
+    "AUSCENTRALSTANDARDTIME": "Australia/Darwin",
+    "WAUSTRALIASTANDARDTIME": "Australia/Perth",
+    "TASMANIASTANDARDTIME": "Australia/Hobart",
+    "GMTSTANDARDTIME": "Europe/London",
+    "GREENWICHSTANDARDTIME": "Atlantic/Reykjavik",
+    "WEUROPESTANDARDTIME": "Europe/Berlin",
+    "ROMANCESTANDARDTIME": "Europe/Paris",
+    "CENTRALEUROPESTANDARDTIME": "Europe/Budapest",
+    "FLESTANDARDTIME": "Europe/Kiev",
+    "SOUTHAFRICASTANDARDTIME": "Africa/Johannesburg",
+    "SINGAPORESTANDARDTIME": "Asia/Singapore",
+    "CHINASTANDARDTIME": "Asia/Shanghai",
+    "INDIASTANDARDTIME": "Asia/Kolkata",
+    "ARABIANSTANDARDTIME": "Asia/Dubai",
+    "EASTERNSTANDARDTIME": "America/New_York",
+    "CENTRALSTANDARDTIME": "America/Chicago",
+    "MOUNTAINSTANDARDTIME": "America/Denver",
+    "USMOUNTAINSTANDARDTIME": "America/Phoenix",
+    "PACIFICSTANDARDTIME": "America/Los_Angeles",
+    "ALASKANSTANDARDTIME": "America/Anchorage",
+    "HAWAIIANSTANDARDTIME": "Pacific/Honolulu",
+    "ATLANTICSTANDARDTIME": "America/Halifax",
+    "NEWFOUNDLANDSTANDARDTIME": "America/St_Johns",
+}
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """An IANA zone for Xero's name of it."""
+    return ZoneInfo(_ZONES.get(name.upper(), "UTC"))
+
+
+def keep_link(recorder: Recorder, work: Work, document: Document, how: str) -> Link:
+    """The pair of ids, with what each side looks like now."""
+    tx, now = recorder.tx, recorder.now
+    link = tx.scalar(
+        select(Link).where(
+            Link.portal_id == work.job.portal_id,
+            Link.organisation_id == work.ready.organisation.id,
+            Link.crm_kind == "invoice",
+            Link.crm_id == work.crm_id,
+            Link.ended_at.is_(None),
+        )
+    )
+    suffix = 0
+    if link is not None and link.xero_id != document.id:
+        suffix = link.suffix + 1 if link.suffix else 2
+        link.ended_at, link.ended_reason = now, "sent_as_new"
+        tx.flush()
+        link = None
+    if link is None:
+        link = Link(
+            portal_id=work.job.portal_id,
+            organisation_id=work.ready.organisation.id,
+            crm_kind="invoice",
+            crm_id=work.crm_id,
+            xero_kind="invoice",
+            xero_id=document.id,
+            suffix=suffix,
+            how=how,
+            created_at=now,
+        )
+        tx.add(link)
+    if work.draft is not None and how != "linked":
+        link.sent, link.crm_fingerprint = draft_to_json(work.draft), fingerprint(work.draft)
+    if work.invoice is not None:
+        link.crm_stage, link.crm_updated_at = work.invoice.stage_id, max(work.invoice.updated_at, link.crm_updated_at or work.invoice.updated_at)
+    link.settings_number = work.ready.settings_number
+    see(link, document, today_of(work.ready.organisation, now))
+    tx.flush()
+    return link
+
+
+def see(link: Link, document: Document, today: date) -> bool:
+    """Take over what Xero authors: number, status, amounts, dates. True when any of it changed."""
+    before = (link.number, link.xero_status, link.xero_word, link.amount_due, link.amount_paid, link.paid_on)
+    link.number, link.xero_status, link.xero_word = document.number, document.status, status_word(document, today)
+    link.xero_updated_at = document.updated_at or link.xero_updated_at
+    link.total, link.amount_due, link.amount_paid = document.total, document.amount_due, document.amount_paid + document.amount_credited
+    link.currency, link.paid_on, link.due_date = document.currency, document.fully_paid_on, document.due_date
+    return before != (link.number, link.xero_status, link.xero_word, link.amount_due, link.amount_paid, link.paid_on)
+
+
+def shown_fingerprint(link: Link) -> str:
+    """What the CRM's own fields show of a link; equal means nothing to write."""
+    shown = [link.xero_id, link.number, link.xero_word, str(link.amount_due), str(link.amount_paid), str(link.paid_on)]
+    return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
+
+
+def end_jobs(recorder: Recorder, ended: Iterable[tuple[Job, Problem | None]], pace: float) -> None:
+    """Jobs whose work is over or must wait: ended with their problem, or put back for as long as the retry rule says."""
+    for job, problem in ended:
+        again = jobs.next_try(problem, job.attempts, recorder.now, pace) if problem is not None else None
+        if again is not None:
+            jobs.wait_again(recorder.tx, [job.id], again, problem)
+            continue
+        jobs.finish(recorder.tx, [job.id], recorder.now, problem)
+        recorder.outcome(job, "problem" if problem is not None else "unchanged", problem)
+        if problem is not None:
+            recorder.say(job, "activity.not_sent", cause=problem.code, details=problem.params)

@@ -1,0 +1,77 @@
+"""One claimed job on its way: what is known of it so far. Plain values that the stages of a turn hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from plugin.domain.crm import Customer, Invoice, Product
+from plugin.domain.ledger import Draft
+from plugin.domain.problems import Problem
+from plugin.models import Job, Link
+from plugin.portals import Ready
+
+
+@dataclass
+class Work:
+    """A job, its portal's choices, and what was read and decided for it."""
+
+    job: Job
+    ready: Ready
+    crm_id: int
+    invoice: Invoice | None = None
+    customer: Customer | None = None
+    products: dict[int, Product] = field(default_factory=dict)
+    link: Link | None = None
+    contact_id: str = ""
+    draft: Draft | None = None
+    notes: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, code: str, **params: Any) -> None:
+        """Something the person should know although the document goes."""
+        if all(one["code"] != code for one in self.notes):
+            self.notes.append({"code": code, "params": params})
+
+    @property
+    def as_new(self) -> bool:
+        """Did the person say "send as new" for a document that was voided or deleted in Xero (RULES 13)?"""
+        return bool((self.job.payload or {}).get("as_new"))
+
+    @property
+    def settled(self) -> Invoice:
+        """The invoice, which has been read by now."""
+        assert self.invoice is not None
+        return self.invoice
+
+    @property
+    def drafted(self) -> Draft:
+        """The draft, which has been made by now."""
+        assert self.draft is not None
+        return self.draft
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that ends without a call: its problem, or "unchanged"."""
+
+    work: Work
+    problem: Problem | None = None
+
+
+def crm_id_of(subject: str) -> int:
+    """The number in "invoice:12"."""
+    return int(subject.partition(":")[2])
+
+
+def crm_url(endpoint: str, crm_id: int) -> str:
+    """Where the invoice is found in the CRM; our mark on the document in Xero (RULES 11)."""
+    return f"{endpoint.rsplit('/rest', 1)[0]}/crm/type/31/details/{crm_id}/"
+
+
+def by_portal(works: Sequence[Work]) -> dict[int, list[Work]]:
+    """Works grouped by portal, in their order."""
+    groups: dict[int, list[Work]] = {}
+    for one in works:
+        groups.setdefault(one.job.portal_id, []).append(one)
+    return groups

@@ -1,0 +1,32 @@
+"""What happened, sentence by sentence. Administrators see all; others what they did themselves (RULES 25)."""
+
+from __future__ import annotations
+
+from sqlalchemy import and_, func, select
+
+from plugin.domain.crm import Visitor
+from plugin.models import Activity, Organisation
+from plugin.services import Services
+from plugin.usecases.shown import ActivityRow, Told
+from plugin.xero.documents import deep_link
+
+PAGE = 50
+
+
+def page(services: Services, visitor: Visitor, number: int) -> tuple[tuple[ActivityRow, ...], int]:
+    """A page, newest first, and how many pages there are."""
+    mine = and_(Activity.portal_id == visitor.portal_id, True if visitor.admin else Activity.user_id == visitor.user_id)
+    with services.db.reading() as session:
+        count = session.scalar(select(func.count()).select_from(Activity).where(mine)) or 0
+        found = list(session.scalars(select(Activity).where(mine).order_by(Activity.id.desc()).limit(PAGE).offset((max(1, number) - 1) * PAGE)))
+        ids = {one.organisation_id for one in found if one.organisation_id}
+        codes = {one.id: one.short_code for one in session.scalars(select(Organisation).where(Organisation.id.in_(ids)))}
+    return tuple(_row(one, codes.get(one.organisation_id or 0, "")) for one in found), max(1, -(-count // PAGE))
+
+
+def _row(one: Activity, short_code: str) -> ActivityRow:
+    kind, _, number = one.subject.partition(":")
+    paths = {"invoice": f"/crm/type/31/details/{number}/", "company": f"/crm/company/details/{number}/", "contact": f"/crm/contact/details/{number}/"}
+    xero_kind = "invoice" if kind == "invoice" else "contact"
+    url = deep_link(short_code, xero_kind, one.xero_id) if one.xero_id and short_code else ""
+    return ActivityRow(one.at, Told(one.code, one.params), one.user_name, one.subject, url, paths.get(kind, ""), one.batch_id)

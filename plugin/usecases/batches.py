@@ -1,0 +1,270 @@
+"""Batches: confirm, watch, cancel, send the failed ones again. Administrators see all, others their own (RULES 25)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy.orm import Session
+
+from plugin import activity, jobs
+from plugin.domain.crm import Visitor
+from plugin.models import Batch, BatchDocument, Job, Link, Organisation
+from plugin.services import Services
+from plugin.usecases import NotHere
+from plugin.usecases.shown import BatchDocument as ShownDocument
+from plugin.usecases.shown import BatchShown, ProblemGroup, Told
+from plugin.xero.documents import deep_link
+
+#: A batch up to this size is a person's click and goes before bulk (RULES 28); its documents get a line in their history (RULES 30).
+PEOPLE_MOST = 50
+LISTED_MOST = 200
+PAGE = 50
+PAGES = 25
+
+DONE = ("created", "updated", "unchanged")
+
+
+def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
+    """Now it goes: an order for every document that can go. Confirming twice orders nothing new."""
+    now = services.now()
+    with services.db.transaction() as tx:
+        batch = _own(tx, visitor, batch_id)
+        taken = tx.execute(
+            update(Batch).where(Batch.id == batch_id, Batch.state == "to_confirm").values(state="running", confirmed_at=now).execution_options(synchronize_session=False)
+        )
+        if taken.rowcount != 1:  # type: ignore[attr-defined]
+            return
+        going = list(tx.scalars(select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.verdict.in_(("new", "update")))))
+        priority = jobs.PEOPLE if len(going) <= PEOPLE_MOST else jobs.BULK
+        kind = jobs.SEND if batch.kind == "send" else jobs.PULL
+        bell = jobs.organisation_bell(batch.organisation_id)
+        payload = {name: True for name in ("as_new", "push") if batch.selection.get(name)} or {}
+        orders = [
+            jobs.Order(batch.portal_id, kind, f"invoice:{crm_id}", bell, batch.organisation_id, priority, visitor.user_id, payload if kind == jobs.SEND else None)
+            for crm_id in going
+        ]
+        numbers = jobs.order_many(tx, orders, now)
+        _wait_for(tx, batch_id, numbers)
+        code = "activity.batch_sent" if batch.kind == "send" else "activity.batch_fetched"
+        activity.record(
+            tx, batch.portal_id, code, now, organisation_id=batch.organisation_id, user_id=visitor.user_id, user_name=visitor.name, batch_id=batch_id, count=len(going)
+        )
+        jobs.end_batches(tx, [batch_id], now)
+        tx.after_commit(lambda: services.bells.ring(bell))
+
+
+def _wait_for(tx: Session, batch_id: int, numbers: dict[str, int]) -> None:
+    """Each document waits for its job; in bulk, by one statement per five hundred."""
+    pairs = [(int(subject.partition(":")[2]), job_id) for subject, job_id in numbers.items()]
+    table = BatchDocument.__table__
+    for start in range(0, len(pairs), 500):
+        part = dict(pairs[start : start + 500])
+        tx.execute(
+            table.update()  # type: ignore[attr-defined]
+            .where(table.c.batch_id == batch_id, table.c.crm_id.in_(list(part)))
+            .values(job_id=case(part, value=table.c.crm_id), outcome="waiting")
+        )
+
+
+def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
+    """Stop what has not been sent yet. Work that another batch also waits for goes on for that one."""
+    now = services.now()
+    with services.db.transaction() as tx:
+        batch = _own(tx, visitor, batch_id)
+        if batch.state in ("preparing", "to_confirm"):
+            batch.state, batch.finished_at = "cancelled", now
+            return
+        open_jobs = list(
+            tx.scalars(
+                select(Job.id)
+                .join(BatchDocument, BatchDocument.job_id == Job.id)
+                .where(BatchDocument.batch_id == batch_id, BatchDocument.outcome == "waiting", Job.state == "waiting", Job.call_id.is_(None))
+            )
+        )
+        for start in range(0, len(open_jobs), 500):
+            part = open_jobs[start : start + 500]
+            tx.execute(
+                update(BatchDocument)
+                .where(BatchDocument.batch_id == batch_id, BatchDocument.job_id.in_(part), BatchDocument.outcome == "waiting")
+                .values(outcome="cancelled", finished_at=now)
+                .execution_options(synchronize_session=False)
+            )
+            wanted = set(tx.scalars(select(BatchDocument.job_id).where(BatchDocument.job_id.in_(part), BatchDocument.outcome.in_(("waiting", "running")))))
+            jobs.finish(tx, [number for number in part if number not in wanted], now)
+        activity.record(tx, batch.portal_id, "activity.batch_cancelled", now, user_id=visitor.user_id, user_name=visitor.name, batch_id=batch_id, count=len(open_jobs))
+        jobs.end_batches(tx, [batch_id], now)
+
+
+def send_again(services: Services, visitor: Visitor, batch_id: int) -> int:
+    """A new batch of the failed ones; nothing goes before it is confirmed."""
+    from plugin.usecases import send_to_xero
+
+    with services.db.reading() as session:
+        batch = _own(session, visitor, batch_id)
+        failed = list(session.scalars(select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("problem", "cancelled", "refused")))))
+    return send_to_xero.prepare(services, visitor, kind="pull" if batch.kind == "pull" else "send", ids=failed)
+
+
+def _own(session: Session, visitor: Visitor, batch_id: int) -> Batch:
+    """The portal's batch, if this visitor may see it; anybody else's is not here."""
+    batch = session.scalar(select(Batch).where(Batch.id == batch_id, Batch.portal_id == visitor.portal_id))
+    if batch is None or not (visitor.admin or batch.created_by == visitor.user_id):
+        raise NotHere
+    return batch
+
+
+def listed(services: Services, visitor: Visitor, page: int) -> tuple[tuple[BatchShown, ...], int]:
+    """Batches that this visitor may see, newest first, and how many pages there are."""
+    mine = and_(Batch.portal_id == visitor.portal_id, True if visitor.admin else Batch.created_by == visitor.user_id)
+    with services.db.reading() as session:
+        count = session.scalar(select(func.count()).select_from(Batch).where(mine)) or 0
+        found = list(session.scalars(select(Batch).where(mine).order_by(Batch.id.desc()).limit(PAGES).offset((max(1, page) - 1) * PAGES)))
+        counts = _counts(session, [one.id for one in found])
+    now = services.now()
+    return tuple(_shown(one, counts.get(one.id, {}), now) for one in found), max(1, -(-count // PAGES))
+
+
+def shown(services: Services, visitor: Visitor, batch_id: int, page: int = 1, show: str = "") -> BatchShown:
+    """One batch with its documents: all of them up to two hundred, else a page of the part that is looked at."""
+    now = services.now()
+    with services.db.reading() as session:
+        batch = _own(session, visitor, batch_id)
+        counts = _counts(session, [batch_id]).get(batch_id, {})
+        organisation = session.get_one(Organisation, batch.organisation_id)
+        listed = batch.total <= LISTED_MOST
+        part = _part(batch_id, show)
+        count = session.scalar(select(func.count()).select_from(BatchDocument).where(part)) or 0
+        query = select(BatchDocument).where(part).order_by(BatchDocument.id)
+        if not listed:
+            query = query.limit(PAGE).offset((max(1, page) - 1) * PAGE)
+        documents = list(session.scalars(query)) if listed or show else []
+        links = _xero_of(session, batch, [one.crm_id for one in documents])
+        groups = _groups(session, batch_id)
+    paused = None
+    if organisation.paused_until is not None and organisation.paused_until > now and batch.state == "running":
+        paused = Told("organisation.paused", {"cause": organisation.pause_code or "", "until": organisation.paused_until.isoformat()})
+    return _shown(
+        batch,
+        counts,
+        now,
+        listed=listed,
+        documents=tuple(_document(one, links.get(one.crm_id), organisation.short_code) for one in documents),
+        groups=groups,
+        paused=paused,
+        page=max(1, page),
+        pages=max(1, -(-count // PAGE)) if not listed else 1,
+        show=show,
+    )
+
+
+def _part(batch_id: int, show: str) -> ColumnElement[bool]:
+    mine = BatchDocument.batch_id == batch_id
+    if show in ("new", "update"):
+        return and_(mine, BatchDocument.verdict == show)
+    if show == "refused":
+        return and_(mine, BatchDocument.outcome == "refused")
+    if show == "problem":
+        return and_(mine, BatchDocument.outcome.in_(("problem", "refused")))
+    return and_(mine, BatchDocument.outcome.in_(DONE)) if show == "done" else mine
+
+
+def _counts(session: Session, batch_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Per batch: documents by verdict ("v:new") and by outcome ("o:created")."""
+    found: dict[int, dict[str, int]] = {}
+    query = (
+        select(BatchDocument.batch_id, BatchDocument.verdict, BatchDocument.outcome, func.count())
+        .where(BatchDocument.batch_id.in_(list(batch_ids)))
+        .group_by(BatchDocument.batch_id, BatchDocument.verdict, BatchDocument.outcome)
+    )
+    for batch_id, verdict, outcome, count in session.execute(query):
+        counts = found.setdefault(batch_id, {})
+        for key in (f"v:{verdict}", f"o:{outcome}"):
+            counts[key] = counts.get(key, 0) + count
+    return found
+
+
+def _shown(batch: Batch, counts: dict[str, int], now: datetime, **rest: Any) -> BatchShown:
+    succeeded = sum(counts.get(f"o:{one}", 0) for one in DONE)
+    failed, waiting = counts.get("o:problem", 0), counts.get("o:waiting", 0) + counts.get("o:running", 0)
+    per_minute, seconds_left = _speed(batch, succeeded + failed, waiting, now)
+    return BatchShown(
+        id=batch.id,
+        number=batch.number,
+        kind=batch.kind,
+        state=batch.state,
+        created_by=batch.created_by_name,
+        created_at=batch.created_at,
+        finished_at=batch.finished_at,
+        total=batch.total,
+        prepared=batch.prepared,
+        new=counts.get("v:new", 0),
+        update=counts.get("v:update", 0),
+        refused=counts.get("v:refused", 0),
+        succeeded=succeeded,
+        failed=failed,
+        cancelled=counts.get("o:cancelled", 0),
+        waiting=waiting,
+        per_minute=per_minute,
+        seconds_left=seconds_left,
+        filter_words=Told(batch.problem_code, batch.problem_params or {}) if batch.problem_code else None,
+        **rest,
+    )
+
+
+def _speed(batch: Batch, ended: int, waiting: int, now: datetime) -> tuple[float | None, int | None]:
+    """Documents a minute since the confirmation, and the seconds that the rest will take at that speed."""
+    if batch.confirmed_at is None or ended == 0:
+        return None, None
+    seconds = max(1.0, ((batch.finished_at or now) - batch.confirmed_at).total_seconds())
+    rate = ended / seconds
+    return round(rate * 60, 1), round(waiting / rate) if waiting else None
+
+
+def _groups(session: Session, batch_id: int) -> tuple[ProblemGroup, ...]:
+    """Documents by the cause that stops them, most first."""
+    query = (
+        select(BatchDocument.problem_code, BatchDocument.problem_params)
+        .where(BatchDocument.batch_id == batch_id, BatchDocument.problem_code.is_not(None))
+        .limit(5000)
+    )
+    found: dict[tuple[str, str], tuple[Told, int]] = {}
+    for code, params in session.execute(query):
+        told, count = found.get((code, str(params)), (Told(code, params or {}), 0))
+        found[code, str(params)] = (told, count + 1)
+    return tuple(ProblemGroup(told, count) for told, count in sorted(found.values(), key=lambda one: -one[1])[:50])
+
+
+def _xero_of(session: Session, batch: Batch, ids: Sequence[int]) -> dict[int, Link]:
+    found: dict[int, Link] = {}
+    for start in range(0, len(ids), 500):
+        query = select(Link).where(
+            Link.portal_id == batch.portal_id,
+            Link.organisation_id == batch.organisation_id,
+            Link.crm_kind == "invoice",
+            Link.crm_id.in_(ids[start : start + 500]),
+            Link.ended_at.is_(None),
+        )
+        found |= {link.crm_id: link for link in session.scalars(query)}
+    return found
+
+
+def _document(row: BatchDocument, link: Link | None, short_code: str) -> ShownDocument:
+    return ShownDocument(
+        id=row.id,
+        crm_id=row.crm_id,
+        number=row.number,
+        title=row.title,
+        customer=row.customer,
+        amount=row.amount,
+        currency=row.currency,
+        verdict=row.verdict,
+        outcome=row.outcome,
+        notes=tuple(Told(one["code"], one.get("params", {})) for one in row.notes or ()),
+        problem=Told(row.problem_code, row.problem_params or {}) if row.problem_code else None,
+        xero_number=link.number if link else "",
+        xero_url=deep_link(short_code, "invoice", link.xero_id) if link else "",
+        crm_path=f"/crm/type/31/details/{row.crm_id}/",
+    )

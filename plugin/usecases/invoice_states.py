@@ -1,0 +1,118 @@
+"""What the list is narrowed to, in Bitrix24's terms: periods become times, states of transfer become ids that only we know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from plugin.bitrix24 import documents
+from plugin.domain.crm import Visitor
+from plugin.models import BatchDocument, Link
+from plugin.portals import live_connection
+from plugin.services import Services
+from plugin.usecases.shown import InvoiceFilter
+
+#: Our own writes move the CRM's "last change" too; within this much of them nothing counts as a change.
+ECHO = timedelta(seconds=5)
+
+
+def narrowed(services: Services, visitor: Visitor, rest: documents.Rest, asked: InvoiceFilter) -> documents.Narrowed:
+    """The filter as Bitrix24 understands it, for this visitor's day and this portal's links."""
+    begin, end = period(asked, services.now(), zone(visitor.timezone))
+    ids, not_ids = _ids_of_state(services, visitor, rest, asked.state)
+    return documents.Narrowed(changed_from=begin, changed_to=end, search=asked.search, ids=ids, not_ids=not_ids)
+
+
+def zone(name: str) -> tzinfo:
+    """The visitor's time zone; UTC where Bitrix24 does not tell one that we know."""
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def period(asked: InvoiceFilter, now: datetime, where: tzinfo) -> tuple[datetime | None, datetime | None]:
+    """Begin and end (not included) of the chosen period of last change, in the visitor's days."""
+    today = now.astimezone(where).date()
+    firsts = {
+        "today": today,
+        "7days": today - timedelta(days=6),
+        "30days": today - timedelta(days=29),
+        "month": today.replace(day=1),
+        "quarter": today.replace(month=(today.month - 1) // 3 * 3 + 1, day=1),
+    }
+    first, last = (asked.changed_from, asked.changed_to) if asked.period == "custom" else (firsts.get(asked.period), None)
+    begin = datetime.combine(first, time(), where) if first else None
+    end = datetime.combine(last + timedelta(days=1), time(), where) if last else None
+    return begin, end
+
+
+def _ids_of_state(services: Services, visitor: Visitor, rest: documents.Rest, state: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+    if not state:
+        return None, ()
+    with services.db.reading() as session:
+        links = _links(session, visitor.portal_id)
+        troubled = problem_ids(session, visitor.portal_id)
+    if state == "not_sent":
+        return None, tuple(links)
+    if state == "sent":
+        return tuple(links), ()
+    if state == "problem":
+        return tuple(troubled), ()
+    return changed_ids(rest, links), ()
+
+
+def _links(session: Session, portal_id: int) -> dict[int, datetime | None]:
+    """Linked invoices with the moment of the CRM's side that we have seen."""
+    connection = live_connection(session, portal_id)
+    if connection is None:
+        return {}
+    query = select(Link.crm_id, Link.crm_updated_at).where(
+        Link.portal_id == portal_id, Link.organisation_id == connection.organisation_id, Link.crm_kind == "invoice", Link.ended_at.is_(None)
+    )
+    return {crm_id: seen for crm_id, seen in session.execute(query)}
+
+
+def problem_ids(session: Session, portal_id: int) -> list[int]:
+    """Invoices whose latest attempt ended with a problem."""
+    latest = select(func.max(BatchDocument.id).label("id")).where(BatchDocument.portal_id == portal_id, BatchDocument.outcome != "").group_by(BatchDocument.crm_id).subquery()
+    return list(session.scalars(select(BatchDocument.crm_id).join(latest, latest.c.id == BatchDocument.id).where(BatchDocument.outcome.in_(("problem", "refused")))))
+
+
+def changed_ids(rest: documents.Rest, links: dict[int, datetime | None]) -> tuple[int, ...]:
+    """Linked invoices that were changed in the CRM after we last saw them, as this visitor may see them."""
+    times = documents.updated_times(rest, links)
+    return tuple(crm_id for crm_id, at in times.items() if has_changed(at, links[crm_id]))
+
+
+def has_changed(updated_at: datetime, seen: datetime | None) -> bool:
+    """Was the CRM's side changed by somebody else after we last saw or wrote it?"""
+    return seen is None or updated_at > seen + ECHO
+
+
+def filter_to_json(asked: InvoiceFilter) -> dict[str, Any]:
+    """A filter as it is kept with a batch."""
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(asked).items()}
+
+
+def filter_from_json(stored: dict[str, Any]) -> InvoiceFilter:
+    """The filter that was kept."""
+    days = {name: date.fromisoformat(stored[name]) if stored.get(name) else None for name in ("changed_from", "changed_to")}
+    return InvoiceFilter(**{**stored, **days})
+
+
+def latest_attempts(session: Session, portal_id: int, ids: Sequence[int]) -> dict[int, BatchDocument]:
+    """Each invoice's newest place in a batch that was confirmed."""
+    latest = (
+        select(func.max(BatchDocument.id).label("id"))
+        .where(BatchDocument.portal_id == portal_id, BatchDocument.crm_id.in_(list(ids)), BatchDocument.outcome != "")
+        .group_by(BatchDocument.crm_id)
+        .subquery()
+    )
+    return {row.crm_id: row for row in session.scalars(select(BatchDocument).join(latest, latest.c.id == BatchDocument.id))}

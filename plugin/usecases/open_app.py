@@ -1,0 +1,231 @@
+"""Install, open, trust: the opening POST becomes a visitor once the authorisation server has confirmed it (B§2.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from plugin import activity, durations
+from plugin.bitrix24 import client, launch, oauth, placements
+from plugin.db import Transaction
+from plugin.domain.crm import Visitor
+from plugin.domain.problems import LATER, Problem
+from plugin.models import Bitrix24Login, Connection, FirstRun, Job, Organisation, Portal
+from plugin.portals import current_settings, live_connection
+from plugin.services import Services
+from plugin.usecases import NotAllowed, NotHere
+from plugin.usecases.shown import FirstSync, Home, Told
+from plugin.wire import NoAnswer
+
+#: What the installer binds. Raised when that changes, so that portals are bound again at their next opening.
+BOUND_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A confirmed opening. `installed` is false until the person has finished the installer in the frame."""
+
+    visitor: Visitor
+    installed: bool
+    placement: str
+    placement_options: Mapping[str, Any]
+    document_id: int | None = None
+    problems: tuple[Told, ...] = ()
+
+
+def opened(services: Services, claims: launch.Launch) -> Opened:
+    """Somebody opened the app or a placement. Their tokens are stored; who they are is the authorisation server's word."""
+    confirmed, person = _confirm(services, claims)
+    portal_id = _keep(services, confirmed, person)
+    _heal_service(services, portal_id, person)
+    _bind_again(services, portal_id, confirmed, person)
+    return Opened(_visitor_of(portal_id, confirmed, person), confirmed.installed, claims.placement, claims.options, claims.document_id)
+
+
+def install(services: Services, claims: launch.Launch) -> Opened:
+    """The installer page: store the portal, bind fields, events and places. Safe to repeat for every version (B§1.3)."""
+    confirmed, person = _confirm(services, claims)
+    if not person.admin:
+        raise NotAllowed
+    portal_id = _keep(services, confirmed, person, installing=True)
+    with services.db.transaction() as tx:
+        tx.execute(update(Portal).where(Portal.id == portal_id).values(service_user_id=person.id, service_problem=None))
+        activity.record(tx, portal_id, "activity.installed", services.now(), user_id=person.id, user_name=person.name)
+    problems = bind(services, portal_id, client.Direct(services.wire, confirmed.client_endpoint, claims.access_token), claims.lang)
+    return Opened(_visitor_of(portal_id, confirmed, person), confirmed.installed, claims.placement, claims.options, None, problems)
+
+
+def bind(services: Services, portal_id: int, rest: client.Rest, lang: str) -> tuple[Told, ...]:
+    """User fields, events and placements, each added only where it is missing. Returns what the portal refused."""
+    done = placements.ensure_installed(rest, services.config.public_url, lang)
+    with services.db.transaction() as tx:
+        tx.execute(update(Portal).where(Portal.id == portal_id).values(bound_version=BOUND_VERSION, installed_at=services.now()))
+    return tuple(Told(problem.code, problem.params) for problem in done.problems.values())
+
+
+def _confirm(services: Services, claims: launch.Launch) -> tuple[launch.Confirmed, launch.Person]:
+    try:
+        confirmed = launch.confirm(services.wire, services.config, services.wire.addresses, claims)
+        rest = client.Direct(services.wire, confirmed.client_endpoint, claims.access_token, durations.PERSON_TIMEOUT)
+        return confirmed, launch.meet(rest, confirmed)
+    except NoAnswer as error:
+        raise Problem("launch.no_answer", LATER) from error
+
+
+def _keep(services: Services, confirmed: launch.Confirmed, person: launch.Person, installing: bool = False) -> int:
+    now, claims = services.now(), confirmed.launch
+    with services.db.transaction() as tx:
+        portal = tx.scalar(select(Portal).where(Portal.member_id == confirmed.member_id).with_for_update())
+        if portal is None:
+            portal = Portal(member_id=confirmed.member_id, created_at=now)
+            tx.add(portal)
+        elif not installing and portal.application_token and claims.application_token and not launch.same_secret(claims.application_token, portal.application_token):
+            # The authorisation server vouched for the token, so this is the portal; its secret changed with an update (B§1.5).
+            portal.application_token = claims.application_token
+        portal.domain, portal.client_endpoint, portal.server_endpoint = confirmed.domain, confirmed.client_endpoint, confirmed.server_endpoint
+        portal.scope, portal.status, portal.lang = ",".join(sorted(confirmed.scopes)), confirmed.status[:8], claims.lang[:8]
+        if claims.application_token and (installing or not portal.application_token):
+            portal.application_token = claims.application_token
+        portal.uninstalled_at, portal.erase_at = None, None
+        tx.flush()
+        _keep_login(tx, portal.id, claims, person, services)
+        if portal.service_user_id is None and person.admin:
+            portal.service_user_id = person.id
+        return portal.id
+
+
+def _keep_login(tx: Transaction, portal_id: int, claims: launch.Launch, person: launch.Person, services: Services) -> None:
+    """Each opening brings a new pair for its person: it replaces the stored one (B§2.4)."""
+    login = tx.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == person.id).with_for_update())
+    if login is None:
+        login = Bitrix24Login(portal_id=portal_id, user_id=person.id)
+        tx.add(login)
+    now = services.now()
+    login.name, login.admin, login.timezone, login.seen_at = person.name, person.admin, person.timezone, now
+    login.access_token, login.refresh_token = claims.access_token, claims.refresh_token or login.refresh_token
+    login.expires_at, login.problem = now + timedelta(seconds=claims.expires_in or 3600), None
+
+
+def _heal_service(services: Services, portal_id: int, person: launch.Person) -> None:
+    """An administrator at the door takes over from one who cannot serve any more, and missing bindings are repaired (RULES 6)."""
+    if not person.admin:
+        return
+    with services.db.transaction() as tx:
+        portal = tx.get_one(Portal, portal_id)
+        if portal.service_problem and portal.service_user_id != person.id:
+            portal.service_user_id = person.id
+            activity.record(tx, portal_id, "activity.service_taken", services.now(), user_id=person.id, user_name=person.name)
+        portal.service_problem = None
+        tx.execute(update(Job).where(Job.portal_id == portal_id, Job.state == "waiting", Job.run_at > services.now()).values(run_at=services.now()))
+
+
+def _bind_again(services: Services, portal_id: int, confirmed: launch.Confirmed, person: launch.Person) -> None:
+    """An update of the app removed its handlers, or a new version needs others: an administrator's opening repairs that."""
+    with services.db.reading() as session:
+        bound = session.get_one(Portal, portal_id).bound_version
+    if person.admin and confirmed.installed and bound != BOUND_VERSION:
+        try:
+            bind(services, portal_id, client.Direct(services.wire, confirmed.client_endpoint, confirmed.launch.access_token), confirmed.launch.lang)
+        except (Problem, NoAnswer):
+            return  # tried again at the next opening; the page itself does not depend on it
+
+
+def _visitor_of(portal_id: int, confirmed: launch.Confirmed, person: launch.Person) -> Visitor:
+    return Visitor(portal_id, confirmed.member_id, confirmed.domain, person.id, person.name, person.admin, confirmed.launch.lang, person.timezone)
+
+
+def visitor(services: Services, portal_id: int, user_id: int, lang: str) -> Visitor:
+    """The visitor of a frame pass, if the portal is still ours and the person still known; rights as last confirmed."""
+    with services.db.reading() as session:
+        portal = session.get(Portal, portal_id)
+        login = session.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
+    if portal is None or portal.uninstalled_at is not None or login is None:
+        raise NotHere
+    return Visitor(portal.id, portal.member_id, portal.domain, login.user_id, login.name, login.admin, lang, login.timezone)
+
+
+def renew(services: Services, portal_id: int, user_id: int, lang: str, access_token: str) -> Visitor:
+    """The holder of an ended pass shows a fresh token: it must be the same person's on the same portal, and the rights are asked again."""
+    with services.db.reading() as session:
+        portal = session.get(Portal, portal_id)
+    if portal is None or portal.uninstalled_at is not None or not access_token:
+        raise NotHere
+    try:
+        said = oauth.app_info(services.wire, services.config, portal.server_endpoint, access_token)
+        person = launch.profile(client.Direct(services.wire, portal.client_endpoint, access_token, durations.PERSON_TIMEOUT))
+    except NoAnswer as error:
+        raise Problem("launch.no_answer", LATER) from error
+    ours = launch.same_secret(said.client_id, services.config.bitrix24_client_id) and launch.same_secret(said.member_id, portal.member_id)
+    if not ours or said.user_id != user_id or person.id != user_id:
+        raise NotHere
+    with services.db.transaction() as tx:
+        tx.execute(update(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id).values(admin=person.admin, seen_at=services.now()))
+    return visitor(services, portal_id, user_id, lang)
+
+
+def home(services: Services, visitor: Visitor) -> Home:
+    """What is missing before work can start, and one banner at most."""
+    with services.db.reading() as session:
+        portal = session.get_one(Portal, visitor.portal_id)
+        connection = live_connection(session, visitor.portal_id)
+        organisation = session.get_one(Organisation, connection.organisation_id) if connection else None
+        settings = current_settings(session, visitor.portal_id, organisation.id) if organisation else None
+        admin = session.scalar(
+            select(Bitrix24Login.name).where(Bitrix24Login.portal_id == visitor.portal_id, Bitrix24Login.user_id == (portal.service_user_id or 0))
+        )
+        run = session.scalar(select(FirstRun).where(FirstRun.portal_id == visitor.portal_id, FirstRun.organisation_id == organisation.id)) if organisation else None
+    banner, action = _banner(services, portal, connection, organisation)
+    return Home(
+        organisation.name if organisation else "",
+        connection is not None and not connection.problem,
+        settings is not None,
+        banner,
+        action,
+        admin or "",
+        first_run_shown(run),
+    )
+
+
+def _banner(services: Services, portal: Portal, connection: Connection | None, organisation: Organisation | None) -> tuple[Told | None, str]:
+    if connection is not None and connection.problem:
+        return Told(connection.problem), "connect"
+    if portal.service_problem:
+        return Told("portal.service_gone", {"cause": portal.service_problem}), "takeover"
+    if organisation is not None and organisation.paused_until and organisation.paused_until > services.now():
+        return Told("organisation.paused", {"cause": organisation.pause_code or "", "until": organisation.paused_until.isoformat()}), ""
+    if not services.redis_answers():
+        return Told("limits.no_redis"), ""
+    return None, ""
+
+
+def first_run_shown(run: FirstRun | None) -> FirstSync:
+    """The first synchronisation as the pages show it."""
+    if run is None:
+        return FirstSync("none")
+    counts = run.counts or {}
+    state = {"running": "running", "done": "done"}.get(run.state, "problem")
+    return FirstSync(
+        state,  # type: ignore[arg-type]
+        run.stage,
+        run.done,
+        run.total,
+        counts.get("contacts", 0),
+        counts.get("items", 0),
+        counts.get("documents", 0),
+        counts.get("doubtful", 0),
+        counts.get("would_move", 0),
+        Told(run.problem_code, run.problem_params or {}) if run.problem_code else None,
+    )
+
+
+def take_over(services: Services, visitor: Visitor) -> None:
+    """This administrator does the background work from now on (RULES 6)."""
+    if not visitor.admin:
+        raise NotAllowed
+    with services.db.transaction() as tx:
+        tx.execute(update(Portal).where(Portal.id == visitor.portal_id).values(service_user_id=visitor.user_id, service_problem=None))
+        activity.record(tx, visitor.portal_id, "activity.service_taken", services.now(), user_id=visitor.user_id, user_name=visitor.name)

@@ -1,0 +1,297 @@
+"""Prepare a batch: what would go, what is new, what is an update, what cannot go and why, before anything is sent (RULES 26)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import insert, select, update
+
+from plugin import directory, jobs
+from plugin.bitrix24 import documents
+from plugin.db import Transaction
+from plugin.domain.crm import Customer, Invoice, Visitor
+from plugin.domain.preview import check_before_send
+from plugin.domain.problems import LATER, Problem
+from plugin.models import Batch, BatchDocument, Bitrix24Login, Link, Portal
+from plugin.portals import Ready, currencies, organisation_value, ready
+from plugin.sending.resolve import foresee
+from plugin.services import Services
+from plugin.talking import PortalRest, portal_rest
+from plugin.usecases import batches, invoice_states
+from plugin.usecases.shown import InvoiceFilter
+from plugin.wire import NoAnswer
+
+#: Up to so many are prepared while the person waits, and listed in full; more are prepared by a worker.
+AT_ONCE = 200
+MOST = 50_000
+
+Kind = Literal["send", "pull"]
+
+
+def prepare(
+    services: Services,
+    visitor: Visitor,
+    *,
+    kind: Kind,
+    ids: Sequence[int] | None,
+    filter: InvoiceFilter | None = None,
+    all_linked: bool = False,
+    as_new: bool = False,
+    push: bool = False,
+) -> int:
+    """Make a batch of these invoices, of everything in the filter, or of all linked ones. Returns its id; nothing is sent yet.
+
+    Fetching needs no confirmation and starts at once.
+    """
+    with services.db.reading() as session:
+        context = ready(session, visitor.portal_id)
+    rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=30)
+    wanted, more = _first_ids(services, visitor, context, rest, ids, filter, all_linked)
+    if not wanted:
+        raise Problem("batch.nothing_chosen")
+    selection: dict[str, Any] = {"as_new": as_new, "push": push, "all_linked": all_linked, "ids": wanted}
+    if more:
+        selection |= {"ids": None if ids is None else list(ids), "filter": None if filter is None else invoice_states.filter_to_json(filter)}
+    batch_id = _new_batch(services, visitor, context, kind, selection, 0 if more else len(wanted))
+    if more:
+        _order_preparation(services, visitor, batch_id)
+        return batch_id
+    prepare_documents(services, batch_id, rest, context, visitor.admin, wanted)
+    _prepared(services, batch_id, kind, visitor)
+    return batch_id
+
+
+def _first_ids(
+    services: Services, visitor: Visitor, context: Ready, rest: PortalRest, ids: Sequence[int] | None, filter: InvoiceFilter | None, all_linked: bool
+) -> tuple[list[int], bool]:
+    """The ids, if they are few enough to be prepared at once; else the first of them, and True."""
+    if all_linked:
+        every = linked_ids(services, visitor.portal_id, context.organisation.id)
+    elif ids is not None:
+        every = list(dict.fromkeys(ids))[:MOST]
+    elif filter is not None:
+        narrowed = invoice_states.narrowed(services, visitor, rest, filter)
+        every = [number for part in documents.ids_matching(rest, narrowed, AT_ONCE + 1) for number in part]
+    else:
+        every = []
+    return every[:AT_ONCE], len(every) > AT_ONCE
+
+
+def linked_ids(services: Services, portal_id: int, organisation_id: int) -> list[int]:
+    """Every invoice of the portal that has a document in this organisation."""
+    query = select(Link.crm_id).where(Link.portal_id == portal_id, Link.organisation_id == organisation_id, Link.crm_kind == "invoice", Link.ended_at.is_(None))
+    with services.db.reading() as session:
+        return list(session.scalars(query.order_by(Link.crm_id)))
+
+
+def _new_batch(services: Services, visitor: Visitor, context: Ready, kind: Kind, selection: dict[str, Any], total: int) -> int:
+    now = services.now()
+    with services.db.transaction() as tx:
+        number = tx.scalar(
+            update(Portal)
+            .where(Portal.id == visitor.portal_id)
+            .values(last_batch_number=Portal.last_batch_number + 1)
+            .returning(Portal.last_batch_number)
+            .execution_options(synchronize_session=False)
+        )
+        batch = Batch(
+            portal_id=visitor.portal_id,
+            organisation_id=context.organisation.id,
+            number=number or 0,
+            kind=kind,
+            state="preparing",
+            created_by=visitor.user_id,
+            created_by_name=visitor.name,
+            lang=visitor.lang[:8],
+            selection=selection,
+            total=total,
+            created_at=now,
+        )
+        tx.add(batch)
+        tx.flush()
+        return batch.id
+
+
+def _order_preparation(services: Services, visitor: Visitor, batch_id: int) -> None:
+    bell = jobs.portal_bell(visitor.portal_id)
+    with services.db.transaction() as tx:
+        jobs.order(tx, jobs.Order(visitor.portal_id, jobs.PREPARE, f"batch:{batch_id}", bell, acting_user=visitor.user_id), services.now())
+        tx.after_commit(lambda: services.bells.ring(bell))
+
+
+def prepare_large(services: Services, batch_id: int) -> None:
+    """The worker's part: everything of a large selection, with progress, as the person who asked for it. Safe to repeat."""
+    with services.db.reading() as session:
+        batch = session.get_one(Batch, batch_id)
+        if batch.state != "preparing":
+            return
+        context = ready(session, batch.portal_id)
+        login = session.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == batch.portal_id, Bitrix24Login.user_id == batch.created_by))
+        portal = session.get_one(Portal, batch.portal_id)
+        done = set(session.scalars(select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id)))
+    if login is None:
+        raise Problem("portal.person_unknown")
+    visitor = Visitor(portal.id, portal.member_id, portal.domain, login.user_id, login.name, login.admin, batch.lang, login.timezone)
+    rest = portal_rest(services, batch.portal_id, batch.created_by, "bulk")
+    every = _every_id(services, visitor, context, rest, batch.selection)
+    with services.db.transaction() as tx:
+        tx.execute(update(Batch).where(Batch.id == batch_id).values(total=len(every), prepared=len(done)))
+    left = [number for number in every if number not in done]
+    step = documents.LIMIT if login.admin else AT_ONCE
+    for start in range(0, len(left), step):
+        prepare_documents(services, batch_id, rest, context, login.admin, left[start : start + step])
+    _prepared(services, batch_id, "pull" if batch.kind == "pull" else "send", visitor)
+
+
+def _every_id(services: Services, visitor: Visitor, context: Ready, rest: PortalRest, selection: dict[str, Any]) -> list[int]:
+    if selection.get("all_linked"):
+        return linked_ids(services, visitor.portal_id, context.organisation.id)
+    if selection.get("ids") is not None:
+        return [int(one) for one in selection["ids"]]
+    narrowed = invoice_states.narrowed(services, visitor, rest, invoice_states.filter_from_json(selection["filter"]))
+    return [number for part in documents.ids_matching(rest, narrowed, MOST) for number in part]
+
+
+def prepare_documents(services: Services, batch_id: int, rest: PortalRest, context: Ready, admin: bool, ids: Sequence[int]) -> None:
+    """Read these with the person's own token and write down a verdict for each."""
+    with services.db.reading() as session:
+        batch = session.get_one(Batch, batch_id)
+    sending = batch.kind == "send"
+    try:
+        found = documents.read_invoices(rest, ids, as_admin=admin, details=sending, code_field="xmlId" if context.settings.item_code_source == "xmlId" else "code")
+    except NoAnswer as error:
+        raise Problem("bitrix24.no_answer", LATER) from error
+    rows = _Verdicts(services, context, batch).rows(ids, found) if sending else _pull_rows(services, context, batch, ids, found)
+    with services.db.transaction() as tx:
+        if tx.get_one(Batch, batch_id).state != "preparing":
+            return
+        for start in range(0, len(rows), 500):
+            tx.execute(insert(BatchDocument), rows[start : start + 500])
+        tx.execute(update(Batch).where(Batch.id == batch_id).values(prepared=Batch.prepared + len(rows)).execution_options(synchronize_session=False))
+
+
+def _row(batch: Batch, crm_id: int, verdict: str, problem: Problem | None = None) -> dict[str, Any]:
+    return {
+        "portal_id": batch.portal_id,
+        "batch_id": batch.id,
+        "crm_id": crm_id,
+        "number": "",
+        "title": "",
+        "customer": "",
+        "amount": None,
+        "currency": "",
+        "verdict": "refused" if problem else verdict,
+        "notes": None,
+        "outcome": "refused" if problem else "",
+        "problem_code": problem.code if problem else None,
+        "problem_params": problem.params if problem else None,
+    }
+
+
+def _unseen(crm_id: int, found: documents.Read) -> Problem:
+    if crm_id in found.missing:
+        return Problem("send.deleted")
+    denied = found.denied.get(crm_id)
+    return Problem("send.may_not_see") if denied is None or denied.code == "bitrix24.access_denied" else denied
+
+
+def _described(row: dict[str, Any], invoice: Invoice, customer: str) -> dict[str, Any]:
+    return row | {"number": invoice.number[:255], "title": invoice.title[:255], "customer": customer[:255], "amount": invoice.total, "currency": invoice.currency[:3]}
+
+
+class _Verdicts:
+    """New, update or refused, with the same checks that sending makes."""
+
+    def __init__(self, services: Services, context: Ready, batch: Batch) -> None:
+        self.services, self.context, self.batch = services, context, batch
+        with services.db.reading() as session:
+            self.accounts = directory.accounts(session, context.organisation.id)
+            self.tax_rates = directory.tax_rates(session, context.organisation.id)
+
+    def rows(self, ids: Sequence[int], found: documents.Read) -> list[dict[str, Any]]:
+        links = _links(self.services, self.context, ids)
+        foreseen = foresee(self.services, self.context, list(found.customers.values()))
+        return [self._one(crm_id, found, links.get(crm_id), foreseen) for crm_id in ids]
+
+    def _one(self, crm_id: int, found: documents.Read, link: Link | None, foreseen: dict[str, Any]) -> dict[str, Any]:
+        invoice = found.invoices.get(crm_id)
+        if invoice is None:
+            return _row(self.batch, crm_id, "refused", _unseen(crm_id, found))
+        customer = found.customers.get(invoice.customer_ref) if invoice.customer_ref else None
+        verdict = self._verdict(invoice, customer, link, found)
+        notes: list[dict[str, Any]] = []
+        if not isinstance(verdict, Problem) and customer is not None:
+            told = foreseen.get(customer.subject)
+            if isinstance(told, Problem):
+                verdict = told
+            elif told is not None:
+                notes.append(told)
+        problem = verdict if isinstance(verdict, Problem) else None
+        row = _row(self.batch, crm_id, "" if problem else str(verdict), problem)
+        return _described(row, invoice, customer.name if customer else "") | {"notes": notes or None}
+
+    def _verdict(self, invoice: Invoice, customer: Customer | None, link: Link | None, found: documents.Read) -> str | Problem:
+        as_new = bool(self.batch.selection.get("as_new"))
+        if invoice.customer_ref and customer is None:
+            return Problem("send.customer_gone", kind=invoice.customer_ref[0], id=invoice.customer_ref[1])
+        return check_before_send(
+            invoice,
+            self.context.settings,
+            organisation_value(self.context.organisation),
+            link.xero_status or "DRAFT" if link is not None and not as_new else None,
+            accounts=self.accounts,
+            tax_rates=self.tax_rates,
+            currencies=currencies(self.context.organisation),
+            products=found.products,
+            contact_tax=self.context.settings.tax_by_customer.get(customer.subject, "") if customer else "",
+            older_too=True,
+        )
+
+
+def _links(services: Services, context: Ready, ids: Sequence[int]) -> dict[int, Link]:
+    found: dict[int, Link] = {}
+    with services.db.reading() as session:
+        for start in range(0, len(ids), 500):
+            query = select(Link).where(
+                Link.portal_id == context.portal.id,
+                Link.organisation_id == context.organisation.id,
+                Link.crm_kind == "invoice",
+                Link.crm_id.in_(ids[start : start + 500]),
+                Link.ended_at.is_(None),
+            )
+            found |= {link.crm_id: link for link in session.scalars(query)}
+    return found
+
+
+def _pull_rows(services: Services, context: Ready, batch: Batch, ids: Sequence[int], found: documents.Read) -> list[dict[str, Any]]:
+    links = _links(services, context, ids)
+    rows = []
+    for crm_id in ids:
+        invoice = found.invoices.get(crm_id)
+        if invoice is None:
+            rows.append(_row(batch, crm_id, "refused", _unseen(crm_id, found)))
+            continue
+        problem = None if crm_id in links else Problem("pull.not_linked")
+        rows.append(_described(_row(batch, crm_id, "update", problem), invoice, ""))
+    return rows
+
+
+def _prepared(services: Services, batch_id: int, kind: Kind, visitor: Visitor) -> None:
+    with services.db.transaction() as tx:
+        tx.execute(update(Batch).where(Batch.id == batch_id, Batch.state == "preparing").values(state="to_confirm"))
+    if kind == "pull":
+        batches.confirm(services, visitor, batch_id)
+
+
+def fail_preparation(tx: Transaction, batch_id: int, problem: Problem, now: datetime) -> None:
+    """A large selection could not be prepared: the batch ends and says why."""
+    tx.execute(
+        update(Batch)
+        .where(Batch.id == batch_id, Batch.state == "preparing")
+        .values(state="cancelled", finished_at=now, problem_code=problem.code, problem_params=problem.params)
+        .execution_options(synchronize_session=False)
+    )
+
+

@@ -1,0 +1,284 @@
+"""What the pages show: plain values that verbs return and templates render. No page computes; it only shows these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Told:
+    """A problem or activity as stored: `plugin.sentences.sentence(code, params)` makes the words, `repair(code)` the way out."""
+
+    code: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OrganisationChoice:
+    tenant_id: str
+    name: str
+    country: str
+    refused: Told | None = None  # already connected by another portal under a rule that forbids it, for instance
+
+
+@dataclass(frozen=True)
+class ConnectionShown:
+    """`none`: never connected; `waiting`: the window at Xero is open; `choose`: several organisations in that consent;
+    `connected`; `broken`: must be connected again (`problem` says why)."""
+
+    state: Literal["none", "waiting", "choose", "connected", "broken"]
+    organisation: str = ""
+    country: str = ""
+    currency: str = ""
+    is_demo: bool = False
+    connected_by: str = ""
+    xero_user: str = ""
+    since: datetime | None = None
+    choices: tuple[OrganisationChoice, ...] = ()
+    problem: Told | None = None
+    missing_scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Option:
+    value: str
+    label: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One stage of one pipeline in the stage step. `status` is DRAFT, SUBMITTED, AUTHORISED, VOIDED or "" (do not send)."""
+
+    id: str
+    name: str
+    color: str
+    pipeline: str
+    semantics: str
+    status: str
+    proposed: bool
+
+
+@dataclass(frozen=True)
+class StatusRow:
+    """One Xero status word (draft, submitted, authorised, sent, overdue, part_paid, paid, voided, deleted) and its stage, "" = leave."""
+
+    word: str
+    stage_id: str
+    proposed: bool
+
+
+@dataclass(frozen=True)
+class TaxRow:
+    """One Bitrix24 rate: `key` is "none", "0", "15"...; `label` how Bitrix24 names it; candidates are (TaxType, name, percent)."""
+
+    key: str
+    label: str
+    chosen: str
+    candidates: tuple[Option, ...]
+    others: tuple[Option, ...]
+    proposed: bool
+    needs_look: bool
+
+
+@dataclass(frozen=True)
+class SetUpShown:
+    """The wizard. Steps: 1 organisation, 2 ledgers, 3 stages, 4 taxes, 5 check (confirm). `confirmed` when it was finished once."""
+
+    step: int
+    confirmed: bool
+    connection: ConnectionShown
+    start_date: date | None = None
+    sellers: tuple[tuple[int, str, bool], ...] = ()  # id, title, ticked
+    income: Option | None = None
+    expense: Option | None = None
+    income_options: tuple[Option, ...] = ()
+    expense_options: tuple[Option, ...] = ()
+    stages: tuple[StageRow, ...] = ()
+    statuses: tuple[StatusRow, ...] = ()
+    stage_options: tuple[Option, ...] = ()
+    taxes: tuple[TaxRow, ...] = ()
+    number_policy: str = "crm"
+    number_prefix: str = ""
+    prefix_required: bool = False
+    create_contacts: bool = True
+    create_items: bool = False
+    item_code_source: str = "code"
+    effects: tuple[Told, ...] = ()  # what saving would change, before it is confirmed
+    faults: dict[str, Told] = field(default_factory=dict)  # by field name: what is wrong with what was entered
+    preview: tuple[tuple[str, str], ...] = ()  # label, value of one real invoice under these choices
+    no_smart_invoices: bool = False
+
+
+@dataclass(frozen=True)
+class FirstSync:
+    """The first synchronisation. `stage` runs accounts, taxes, items, contacts, documents, done."""
+
+    state: Literal["none", "running", "done", "problem"]
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    contacts_linked: int = 0
+    items_linked: int = 0
+    documents_linked: int = 0
+    doubtful: int = 0
+    would_move: int = 0
+    problem: Told | None = None
+
+
+@dataclass(frozen=True)
+class DoubtfulPair:
+    """A pair that a person must decide: a customer or a document of both sides, with what speaks for and against."""
+
+    id: int
+    kind: str  # customer | document
+    crm_label: str
+    crm_detail: str
+    xero_label: str
+    xero_detail: str
+    score: int
+    reasons: tuple[Told, ...] = ()
+
+
+@dataclass(frozen=True)
+class InvoiceFilter:
+    """What the list is narrowed to. `state`: "" all, not_sent, sent, changed, problem. `period`: "", today, 7days, 30days, month, quarter, custom."""
+
+    page: int = 1
+    size: int = 25
+    search: str = ""
+    state: str = ""
+    period: str = ""
+    changed_from: date | None = None
+    changed_to: date | None = None
+
+
+@dataclass(frozen=True)
+class InvoiceRow:
+    """One invoice in the list. `transfer`: not_sent, waiting, sending, sent, changed, problem, voided."""
+
+    id: int
+    number: str
+    title: str
+    company: str
+    contact: str
+    amount: Decimal
+    currency: str
+    stage: str
+    stage_color: str
+    changed_at: datetime
+    transfer: str
+    crm_path: str = ""  # for openPath
+    xero_number: str = ""
+    xero_status: str = ""  # status word
+    xero_url: str = ""
+    amount_due: Decimal | None = None
+    amount_paid: Decimal | None = None
+    batch_id: int | None = None
+    batch_number: int | None = None
+    batch_at: datetime | None = None
+    batch_outcome: str = ""  # waiting, running, created, updated, unchanged, refused, problem, cancelled
+    problem: Told | None = None
+
+
+@dataclass(frozen=True)
+class InvoicePage:
+    rows: tuple[InvoiceRow, ...]
+    total: int
+    pages: int
+    filter: InvoiceFilter
+    columns: tuple[str, ...]  # chosen columns, in order; see COLUMNS
+    problem: Told | None = None  # Bitrix24 did not answer, smart invoices are off, ...
+    any_running: bool = False
+    ready: bool = True  # set-up confirmed and connected: the buttons may be pressed
+
+
+#: Every column of the list by its name; the first and `number` are always shown.
+COLUMNS = ("number", "title", "customer", "amount", "stage", "changed", "xero", "xero_status", "batch")
+
+
+@dataclass(frozen=True)
+class BatchDocument:
+    """One document of a batch. `verdict` (before): new, update, refused; `outcome` (after): see InvoiceRow.batch_outcome."""
+
+    id: int
+    crm_id: int
+    number: str
+    title: str
+    customer: str
+    amount: Decimal | None
+    currency: str
+    verdict: str
+    outcome: str
+    notes: tuple[Told, ...] = ()  # e.g. "will be linked to the existing contact Acme Ltd"
+    problem: Told | None = None
+    xero_number: str = ""
+    xero_url: str = ""
+    crm_path: str = ""
+
+
+@dataclass(frozen=True)
+class ProblemGroup:
+    """Documents that share a cause."""
+
+    problem: Told
+    count: int
+
+
+@dataclass(frozen=True)
+class BatchShown:
+    """One batch. `kind`: send or pull. `state`: preparing, to_confirm, running, done, cancelled."""
+
+    id: int
+    number: int
+    kind: str
+    state: str
+    created_by: str
+    created_at: datetime
+    finished_at: datetime | None
+    total: int
+    prepared: int
+    new: int
+    update: int
+    refused: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    waiting: int
+    per_minute: float | None = None
+    seconds_left: int | None = None
+    listed: bool = True  # up to 200 are listed in full; more are shown as counts, each openable
+    documents: tuple[BatchDocument, ...] = ()
+    groups: tuple[ProblemGroup, ...] = ()
+    filter_words: Told | None = None
+    paused: Told | None = None  # the organisation is paused: when it goes on
+    page: int = 1
+    pages: int = 1
+    show: str = ""  # which part is listed: "", new, update, refused, problem, done
+
+
+@dataclass(frozen=True)
+class ActivityRow:
+    at: datetime
+    told: Told
+    who: str
+    subject: str
+    xero_url: str = ""
+    crm_path: str = ""
+    batch_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Home:
+    """What the frame needs on every page: what is missing before work can start, and one banner at most."""
+
+    organisation: str
+    connected: bool
+    set_up: bool
+    banner: Told | None = None
+    banner_action: str = ""  # connect, setup, takeover, ""
+    service_admin: str = ""
+    first_sync: FirstSync | None = None

@@ -1,0 +1,89 @@
+"""Orders and what became of them: confirmation, progress, results."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from plugin.usecases import batches, send_to_xero
+from plugin.usecases.shown import BatchShown
+from plugin.web.here import services, visitor
+from plugin.web.invoices import asked_filter
+from plugin.web.render import instead, page, part
+
+blueprint = Blueprint("batches", __name__, url_prefix="/batches")
+
+
+@blueprint.get("")
+def listed() -> ResponseReturnValue:
+    """All batches that this person may see, newest first."""
+    number = request.args.get("page", 1, type=int)
+    found, pages = batches.listed(services(), visitor(), number)
+    return page("batches/list.html", "batches", batches=found, number=number, pages=pages)
+
+
+@blueprint.post("")
+def order() -> ResponseReturnValue:
+    """Prepare a batch for one, for ticked rows, or for everything in the filter; nothing is sent yet."""
+    kind: Literal["send", "pull"] = "pull" if request.form.get("kind") == "pull" else "send"
+    everything = "all" in request.form
+    batch_id = send_to_xero.prepare(
+        services(),
+        visitor(),
+        kind=kind,
+        ids=None if everything else request.form.getlist("id", type=int),
+        filter=asked_filter(request.form) if everything else None,
+        all_linked="all_linked" in request.form,
+    )
+    return _in_dialog(batches.shown(services(), visitor(), batch_id))
+
+
+@blueprint.get("/<int:batch_id>/confirmation")
+def confirmation(batch_id: int) -> ResponseReturnValue:
+    """The dialog, which asks for itself while the batch is prepared."""
+    return _in_dialog(_shown(batch_id))
+
+
+@blueprint.get("/<int:batch_id>")
+def one(batch_id: int) -> ResponseReturnValue:
+    """The page of a batch in whatever state it is."""
+    return page("batches/page.html", "batches", batch=_shown(batch_id))
+
+
+@blueprint.get("/<int:batch_id>/progress")
+def progress(batch_id: int) -> ResponseReturnValue:
+    """The moving part of that page."""
+    return part("batches/body.html", batch=_shown(batch_id))
+
+
+@blueprint.post("/<int:batch_id>/confirm")
+def confirm(batch_id: int) -> ResponseReturnValue:
+    """Now it goes."""
+    batches.confirm(services(), visitor(), batch_id)
+    return page("batches/page.html", "batches", batch=batches.shown(services(), visitor(), batch_id))
+
+
+@blueprint.post("/<int:batch_id>/cancel")
+def cancel(batch_id: int) -> ResponseReturnValue:
+    """Stop what has not been sent yet."""
+    batches.cancel(services(), visitor(), batch_id)
+    return part("batches/body.html", batch=_shown(batch_id))
+
+
+@blueprint.post("/<int:batch_id>/again")
+def again(batch_id: int) -> ResponseReturnValue:
+    """Prepare the failed ones once more."""
+    return _in_dialog(batches.shown(services(), visitor(), batches.send_again(services(), visitor(), batch_id)))
+
+
+def _shown(batch_id: int) -> BatchShown:
+    number, show = request.values.get("page", 1, type=int), request.values.get("show", "")
+    return batches.shown(services(), visitor(), batch_id, page=number, show=show)
+
+
+def _in_dialog(batch: BatchShown) -> ResponseReturnValue:
+    if batch.state in ("preparing", "to_confirm"):
+        return part("batches/dialog.html", batch=batch)
+    return instead(page("batches/page.html", "batches", batch=batch))

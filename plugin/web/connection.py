@@ -1,0 +1,56 @@
+"""Connecting the portal to a Xero organisation, seen from inside the frame."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from plugin.usecases import connect_xero
+from plugin.usecases.shown import ConnectionShown, Home
+from plugin.web.here import services, visitor
+from plugin.web.render import page, part
+
+blueprint = Blueprint("connection", __name__, url_prefix="/connection")
+
+
+def connection_page(state: ConnectionShown, home: Home | None = None) -> str:
+    """Connect, choose an organisation, or the connected panel."""
+    return page("connection/page.html", "settings", home=home, connection=state)
+
+
+def connection_part(state: ConnectionShown, was: str = "", ticket: str = "") -> str:
+    """The panel that waits for the window at Xero; `was` is how things stood before it was opened."""
+    return part("connection/waiting.html", connection=state, was=was or request.args.get("was", ""), ticket=ticket)
+
+
+def still_waiting(state: ConnectionShown, was: str) -> bool:
+    """Has nothing happened yet in the other window?"""
+    return state.state == "waiting" or (state.state == was and not (was == "none" and state.problem))
+
+
+@blueprint.get("")
+def shown() -> ResponseReturnValue:
+    """How the connection stands."""
+    return connection_page(connect_xero.shown(services(), visitor()))
+
+
+@blueprint.post("/ticket")
+def ticket() -> ResponseReturnValue:
+    """A one-use ticket for the window at Xero, and the panel that waits for it."""
+    before = connect_xero.shown(services(), visitor()).state
+    token = connect_xero.ticket(services(), visitor())
+    return connection_part(connect_xero.shown(services(), visitor()), was=before, ticket=token)
+
+
+@blueprint.post("/organisation")
+def choose() -> ResponseReturnValue:
+    """Take one of the organisations of the last consent."""
+    connect_xero.choose(services(), visitor(), request.form.get("tenant_id", ""))
+    return shown()
+
+
+@blueprint.post("/disconnect")
+def disconnect() -> ResponseReturnValue:
+    """End the connection; nothing is deleted on either side."""
+    connect_xero.disconnect(services(), visitor())
+    return shown()

@@ -1,0 +1,110 @@
+"""The invoice list, its rows while work runs, and the panel of one invoice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from plugin.usecases import NotHere, list_invoices, preferences
+from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoiceRow
+from plugin.web.here import services, visitor
+from plugin.web.render import page, part
+from plugin.web.words import PAGE_SIZES, PERIODS, STATES
+
+blueprint = Blueprint("invoices", __name__, url_prefix="/invoices")
+
+RUNNING = ("waiting", "sending")
+
+
+@blueprint.get("")
+def listed() -> str:
+    """The page: search, filters and the list."""
+    return page("invoices/page.html", "invoices", shown=list_invoices.page(services(), visitor(), asked_filter(request.args)))
+
+
+@blueprint.get("/list")
+def narrowed() -> ResponseReturnValue:
+    """Only the list, for another page of it or other filters."""
+    return part("invoices/list.html", shown=list_invoices.page(services(), visitor(), asked_filter(request.args)))
+
+
+@blueprint.post("/view")
+def keep_view() -> ResponseReturnValue:
+    """Remember how this person wants the list, and show it so."""
+    if "size" in request.form:
+        preferences.put(services(), visitor(), page_size=_size(request.form["size"]))
+    if "choosing" in request.form:
+        chosen = request.form.getlist("column")
+        preferences.put(services(), visitor(), columns=[name for name in COLUMNS if name in chosen or name == "number"])
+    return part("invoices/list.html", shown=list_invoices.page(services(), visitor(), asked_filter(request.form)))
+
+
+@blueprint.get("/rows")
+def rows() -> ResponseReturnValue:
+    """The cells of some rows, refreshed in place while work runs."""
+    found = list_invoices.rows(services(), visitor(), request.args.getlist("id", type=int)[:50])
+    return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"])
+
+
+@blueprint.get("/<int:invoice_id>")
+def one(invoice_id: int) -> ResponseReturnValue:
+    """The panel of one invoice: where it stands and the two verbs."""
+    row = _one(invoice_id)
+    return page("invoices/one.html", "one", row=row, running=running((row,)))
+
+
+@blueprint.get("/<int:invoice_id>/state")
+def one_state(invoice_id: int) -> ResponseReturnValue:
+    """The inside of that panel, while work runs."""
+    row = _one(invoice_id)
+    return part("invoices/one_state.html", row=row, running=running((row,)))
+
+
+def running(rows: tuple[InvoiceRow, ...]) -> bool:
+    """Is work under way on any of these?"""
+    return any(row.transfer in RUNNING for row in rows)
+
+
+def asked_filter(asked: Mapping[str, str]) -> InvoiceFilter:
+    """The filter in a request; what makes no sense counts as not asked."""
+    period = _among(asked.get("period", ""), PERIODS)
+    custom = period == "custom"
+    return InvoiceFilter(
+        page=_number(asked.get("page", ""), 1),
+        size=_size(str(preferences.get(services(), visitor()).get("page_size", 25))),
+        search=asked.get("search", "").strip()[:200],
+        state=_among(asked.get("state", ""), STATES),
+        period=period,
+        changed_from=_day(asked.get("changed_from", "")) if custom else None,
+        changed_to=_day(asked.get("changed_to", "")) if custom else None,
+    )
+
+
+def _one(invoice_id: int) -> InvoiceRow:
+    found = list_invoices.rows(services(), visitor(), [invoice_id])
+    if not found:
+        raise NotHere
+    return found[0]
+
+
+def _among(value: str, known: Mapping[str, object]) -> str:
+    return value if value in known else ""
+
+
+def _number(value: str, default: int) -> int:
+    return max(1, int(value)) if value.isascii() and value.isdigit() and len(value) < 7 else default
+
+
+def _size(value: str) -> int:
+    size = _number(value, 25)
+    return size if size in PAGE_SIZES else 25
+
+
+def _day(value: str) -> date | None:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        return None

@@ -1,0 +1,64 @@
+"""Which language, time zone and direction a page is written in."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from babel import Locale, UnknownLocaleError
+from flask import Flask, g, has_request_context, request
+from flask_babel import Babel
+
+TRANSLATIONS = Path(__file__).parents[2] / "translations"
+
+#: Bitrix24's language codes where they differ from everybody else's (B§12.6).
+LOCALES = {
+    "la": "es",
+    "br": "pt_BR",
+    "ua": "uk",
+    "kz": "kk",
+    "in": "hi",
+    "vn": "vi",
+    "sc": "zh_Hans_CN",
+    "tc": "zh_Hant_TW",
+    "ms": "ms",
+    "id": "id",
+}
+
+
+@lru_cache(maxsize=128)
+def locale_of(lang: str) -> str:
+    """The locale for a Bitrix24 language code; unknown codes read English."""
+    name = LOCALES.get(lang.lower(), lang)
+    try:
+        return str(Locale.parse(name.replace("-", "_")))
+    except (ValueError, UnknownLocaleError, TypeError):
+        return "en"
+
+
+def chosen_locale() -> str:
+    """The visitor's language, else the one in the address that Bitrix24 opened, else the browser's first."""
+    visitor = g.get("visitor") if has_request_context() else None
+    if visitor is not None:
+        return locale_of(visitor.lang)
+    claimed = request.args.get("LANG", "") or (request.accept_languages.best or "en")
+    return locale_of(claimed[:12])
+
+
+def chosen_timezone() -> str | None:
+    """The visitor's own time zone as Bitrix24 names it."""
+    visitor = g.get("visitor")
+    zone = visitor.timezone if visitor is not None else ""
+    return zone if zone in _zones() else None
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    from zoneinfo import available_timezones
+
+    return frozenset(available_timezones())
+
+
+def register(app: Flask) -> None:
+    """Attach Flask-Babel."""
+    Babel(app, default_translation_directories=str(TRANSLATIONS), locale_selector=chosen_locale, timezone_selector=chosen_timezone)

@@ -1,0 +1,43 @@
+"""The opening POST: from Bitrix24's form fields to the document that the iframe shows."""
+
+from __future__ import annotations
+
+from flask import g, render_template, request, url_for
+from flask_babel import gettext as _
+
+from plugin.bitrix24.launch import Launch, parse_launch
+from plugin.usecases.open_app import Opened
+from plugin.web.here import new_pass
+from plugin.web.policy import framed_by
+from plugin.web.render import shell
+
+#: Widgets that stand on one invoice; every other place shows the app itself.
+ONE_INVOICE = ("CRM_SMART_INVOICE_DETAIL_", "CRM_SMART_INVOICE_LIST_MENU")
+
+
+def claimed_launch() -> Launch:
+    """What the opening claims. A refusal may already be read inside the portal it names: it holds nothing of value."""
+    launch = parse_launch(request.args, request.form)
+    framed_by(_origin(launch, launch.domain))
+    return launch
+
+
+def opened_page(opened: Opened, launch: Launch, installing: bool = False) -> str:
+    """The document for a confirmed opening: the installer's, or the shell that fetches its first page."""
+    person = g.visitor = opened.visitor
+    framed_by(_origin(launch, person.domain))
+    if installing:
+        return render_template("install.html", visitor=person)
+    if not opened.installed and not person.admin:
+        return render_template("not_installed.html", visitor=person)
+    return shell(_start(launch), new_pass(person, launch.app_sid[:64]), _("Tallybridge"))
+
+
+def _start(launch: Launch) -> str:
+    if launch.document_id and launch.placement.startswith(ONE_INVOICE):
+        return url_for("frame.invoices.one", invoice_id=launch.document_id)
+    return url_for("frame.home")
+
+
+def _origin(launch: Launch, host: str) -> str:
+    return f"{'https' if launch.secure else 'http'}://{host}"

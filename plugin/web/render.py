@@ -1,0 +1,118 @@
+"""Pages out of templates, and the few filters that know locales."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from babel.dates import format_skeleton, format_time
+from babel.numbers import format_currency
+from flask import Flask, Response, current_app, make_response, render_template, url_for
+from flask_babel import format_date, format_timedelta, get_locale, get_timezone
+
+from plugin import sentences
+from plugin.usecases import open_app
+from plugin.usecases.shown import COLUMNS, Home, Told
+from plugin.web.here import services, visitor
+from plugin.web.words import WORDS
+
+#: Where each way out of a problem leads: the action of `sentences.repair` to the address of its page.
+WAYS_OUT = {
+    "connect": ("frame.settings.connection.shown", {}),
+    "organisation": ("frame.settings.step", {"number": 1}),
+    "ledgers": ("frame.settings.step", {"number": 2}),
+    "stages": ("frame.settings.step", {"number": 3}),
+    "taxes": ("frame.settings.step", {"number": 4}),
+    "setup": ("frame.settings.shown", {}),
+    "takeover": ("frame.settings.shown", {}),
+    "doubtful": ("frame.settings.doubtful", {}),
+    "invoices": ("frame.invoices.listed", {}),
+    "batches": ("frame.batches.listed", {}),
+}
+
+
+def page(template: str, current: str, home: Home | None = None, **values: Any) -> str:
+    """A whole page for the frame: navigation, banner, content. `current` names its entry in the navigation."""
+    home = home or open_app.home(services(), visitor())
+    return render_template(template, home=home, current=current, visitor=visitor(), **values)
+
+
+def part(template: str, **values: Any) -> str:
+    """A piece that replaces part of a page."""
+    return render_template(template, visitor=visitor(), **values)
+
+
+def instead(html: str, status: int = 200) -> Response:
+    """Show this as the whole page, whatever part the request meant to replace."""
+    response = make_response(html, status)
+    response.headers["HX-Retarget"] = "#app"
+    response.headers["HX-Reswap"] = "innerHTML"
+    return response
+
+
+def shell(start: str, token: str, title: str) -> str:
+    """The document that the iframe shows first; it fetches the page at `start` with its pass."""
+    return render_template("shell.html", start=start, token=token, title=title)
+
+
+def money(amount: Decimal | None, currency: str) -> str:
+    """An amount as the reader's locale writes it; nothing for nothing."""
+    return "" if amount is None else format_currency(amount, currency or "XXX", locale=get_locale())
+
+
+def moment(value: datetime | None) -> str:
+    """Day and time in the visitor's zone, with the year only when it is not this one."""
+    if value is None:
+        return ""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    zone, locale = get_timezone(), get_locale()
+    skeleton = "MMMd" if aware.year == services().now().year else "yMMMd"
+    return f"{format_skeleton(skeleton, aware, tzinfo=zone, locale=locale)}, {format_time(aware, 'short', tzinfo=zone, locale=locale)}"
+
+
+def day(value: date | None) -> str:
+    """A calendar date."""
+    return "" if value is None else format_date(value, "medium", rebase=False)
+
+
+def lasting(seconds: float | None) -> str:
+    """A stretch of time in words."""
+    return "" if seconds is None else format_timedelta(timedelta(seconds=seconds), granularity="second", threshold=1.5)
+
+
+def told(one: Told) -> str:
+    """The sentence for a stored problem or activity, in the reader's language."""
+    return sentences.sentence(one.code, one.params)
+
+
+def way_out(one: Told) -> tuple[str, str] | None:
+    """Label and address of the button that repairs this, if there is one."""
+    found = sentences.repair(one.code)
+    if found is None or found[1] not in WAYS_OUT:
+        return None
+    endpoint, values = WAYS_OUT[found[1]]
+    return found[0], url_for(endpoint, **values)
+
+
+def asset(name: str) -> str:
+    """The address of a static file; it changes with the content, so that browsers may keep it."""
+    return url_for("static", filename=name, v=_fingerprint(name))
+
+
+def _fingerprint(name: str) -> str:
+    known: dict[str, str] = current_app.extensions.setdefault("tallybridge.assets", {})
+    if name not in known or current_app.debug:
+        file = Path(current_app.static_folder or "") / name
+        known[name] = sha256(file.read_bytes()).hexdigest()[:10] if file.exists() else "0"
+    return known[name]
+
+
+def register(app: Flask) -> None:
+    """Teach the templates the words, the filters and the addresses."""
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(money=money, moment=moment, day=day, lasting=lasting)
+    app.jinja_env.globals.update(WORDS, COLUMNS=COLUMNS, told=told, way_out=way_out, asset=asset, get_locale=get_locale)

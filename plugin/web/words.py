@@ -1,0 +1,136 @@
+"""The fixed words of the pages: for every state its label, its colour and its icon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A status chip: never colour alone, always icon and word."""
+
+    tone: str
+    icon: str
+    label: Any
+
+
+TRANSFER = {
+    "not_sent": Chip("neutral", "dash", _("Not sent")),
+    "waiting": Chip("neutral", "clock", _("Waiting")),
+    "sending": Chip("blue", "refresh", _("Sending")),
+    "sent": Chip("green", "check", _("Sent")),
+    "changed": Chip("amber", "differs", _("Changed since")),
+    "problem": Chip("red", "alert", _("Problem")),
+    "voided": Chip("outline", "cross", _("Voided")),
+}
+
+OUTCOME = {
+    "": Chip("neutral", "clock", _("Waiting")),
+    "waiting": Chip("neutral", "clock", _("Waiting")),
+    "running": Chip("blue", "refresh", _("Running")),
+    "created": Chip("green", "check", _("Created")),
+    "updated": Chip("green", "check", _("Updated")),
+    "unchanged": Chip("green", "check", _("Up to date")),
+    "refused": Chip("amber", "differs", _("Did not go")),
+    "problem": Chip("red", "alert", _("Problem")),
+    "cancelled": Chip("outline", "cross", _("Cancelled")),
+}
+
+VERDICT = {
+    "new": Chip("blue", "plus", _("New")),
+    "update": Chip("green", "refresh", _("Update")),
+    "refused": Chip("red", "alert", _("Cannot go")),
+}
+
+BATCH_STATE = {
+    "preparing": Chip("blue", "refresh", _("Preparing")),
+    "to_confirm": Chip("amber", "clock", _("Waiting for your confirmation")),
+    "running": Chip("blue", "refresh", _("Running")),
+    "done": Chip("green", "check", _("Done")),
+    "cancelled": Chip("outline", "cross", _("Cancelled")),
+}
+
+BATCH_KIND = {"send": _("Create / Edit on Xero"), "pull": _("Update from Xero")}
+
+STATUS = {
+    "draft": _("Draft"),
+    "submitted": _("Awaiting approval"),
+    "authorised": _("Awaiting payment"),
+    "sent": _("Sent to customer"),
+    "overdue": _("Overdue"),
+    "part_paid": _("Part paid"),
+    "paid": _("Paid"),
+    "voided": _("Voided"),
+    "deleted": _("Deleted"),
+}
+
+#: What a stage may order in Xero; the empty word keeps the document here.
+ORDERED_STATUS = {
+    "": _("Do not send"),
+    "DRAFT": _("Draft"),
+    "SUBMITTED": _("Awaiting approval"),
+    "AUTHORISED": _("Awaiting payment"),
+    "VOIDED": _("Voided"),
+}
+
+COLUMN = {
+    "number": _("Number"),
+    "title": _("Title"),
+    "customer": _("Customer"),
+    "amount": _("Amount"),
+    "stage": _("Stage"),
+    "changed": _("Last change"),
+    "xero": _("Xero"),
+    "xero_status": _("Xero status"),
+    "batch": _("Last batch"),
+}
+
+STATES = {"": _("All invoices"), "not_sent": _("Not sent"), "sent": _("Sent"), "changed": _("Changed since"), "problem": _("Problem")}
+
+PERIODS = {
+    "": _("Any time"),
+    "today": _("Today"),
+    "7days": _("Last 7 days"),
+    "30days": _("Last 30 days"),
+    "month": _("This month"),
+    "quarter": _("This quarter"),
+    "custom": _("Custom dates"),
+}
+
+STEPS = (_("Organisation"), _("Ledgers"), _("Stages"), _("Taxes"), _("Check"))
+
+SYNC_STAGES = {
+    "accounts": _("Reading accounts"),
+    "taxes": _("Reading tax rates"),
+    "items": _("Reading and linking items"),
+    "contacts": _("Reading and linking contacts"),
+    "documents": _("Looking for invoices that exist on both sides"),
+    "done": _("Finishing"),
+}
+
+NUMBER_POLICIES = {"crm": _("Use the number from Bitrix24"), "xero": _("Let Xero give the number")}
+
+ITEM_CODES = {"code": _("The product's code in Bitrix24"), "id": _("The product's id, as B24-…")}
+
+PAGE_SIZES = (10, 25, 50)
+
+WORDS: dict[str, Any] = {
+    "TRANSFER": TRANSFER,
+    "OUTCOME": OUTCOME,
+    "VERDICT": VERDICT,
+    "BATCH_STATE": BATCH_STATE,
+    "BATCH_KIND": BATCH_KIND,
+    "STATUS": STATUS,
+    "ORDERED_STATUS": ORDERED_STATUS,
+    "COLUMN": COLUMN,
+    "STATES": STATES,
+    "PERIODS": PERIODS,
+    "STEPS": STEPS,
+    "SYNC_STAGES": SYNC_STAGES,
+    "NUMBER_POLICIES": NUMBER_POLICIES,
+    "ITEM_CODES": ITEM_CODES,
+    "PAGE_SIZES": PAGE_SIZES,
+}

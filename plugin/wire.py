@@ -1,0 +1,166 @@
+"""The one wire to the outside: always a timeout, never a redirect, never inside a transaction, never an unconfirmed address."""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import json
+import logging
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from plugin.domain.problems import NEVER, Problem
+
+log = logging.getLogger("plugin.wire")
+
+#: `transaction()` and `reading()` set `held.depth` on their thread; see `Wire.send`.
+held = threading.local()
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+DNS_SECONDS = 60.0
+BODY_LIMIT = 64 * 1024 * 1024
+
+
+class NoAnswer(Exception):
+    """No usable answer came. `sent` tells whether the partner may have done the work all the same."""
+
+    def __init__(self, why: str, sent: bool) -> None:
+        super().__init__(why)
+        self.sent = sent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+    request_id: str
+
+    def json(self) -> Any:
+        """The body as JSON with money as Decimal; `ValueError` when it is something else (an HTML page, say)."""
+        return json.loads(self.body, parse_float=Decimal)
+
+
+class Addresses:
+    """Which origins may be talked to: those named in the configuration, and https hosts on the public internet."""
+
+    def __init__(self, fixed: tuple[str, ...], portals: tuple[str, ...]) -> None:
+        self._fixed = {_origin(one) for one in fixed}
+        self._portals = tuple(_origin(one) for one in portals)
+        self._public: dict[str, float] = {}
+
+    def named(self, url: str) -> bool:
+        """Is this origin written in the configuration (wildcards only in a portal's host)?"""
+        origin = _origin(url)
+        return origin in self._fixed or any(fnmatch.fnmatchcase(origin, pattern) for pattern in self._portals)
+
+    def portal_allowed(self, url: str) -> bool:
+        """May this be a portal? Named ones always; others only by https, a plain host, and no list that excludes them."""
+        if any(fnmatch.fnmatchcase(_origin(url), pattern) for pattern in self._portals):
+            return True
+        parts = urlsplit(url)
+        return not self._portals and parts.scheme == "https" and not parts.username and bool(parts.hostname) and "." in (parts.hostname or "")
+
+    def confirm(self, url: str) -> None:
+        """Raise a problem unless the address is named, or https to a host that resolves to public addresses only."""
+        if self.named(url):
+            return
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if parts.scheme != "https" or not host or parts.username:
+            raise Problem("wire.address_refused", NEVER, host=host)
+        if self._public.get(host, 0.0) > time.monotonic():
+            return
+        try:
+            found = {info[4][0] for info in socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)}
+        except OSError as error:
+            raise NoAnswer(f"{host} cannot be resolved", sent=False) from error
+        if not found or any(not ipaddress.ip_address(str(one).split("%")[0]).is_global for one in found):
+            raise Problem("wire.address_refused", NEVER, host=host)
+        self._public[host] = time.monotonic() + DNS_SECONDS
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    port = "" if parts.port in (None, default) else f":{parts.port}"
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}"
+
+
+class Wire:
+    """Sends requests; keeps connections open per thread; knows nothing of any partner."""
+
+    def __init__(self, addresses: Addresses, agent: str) -> None:
+        self.addresses = addresses
+        self._agent = agent
+        self._local = threading.local()
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float = READ_SECONDS,
+        label: str = "",
+    ) -> Answer:
+        """One request, one answer. Raises `NoAnswer` when none came. The body and query are never logged."""
+        if getattr(held, "depth", 0):
+            raise RuntimeError("a transaction is open on this thread; talk before or after it")
+        self.addresses.confirm(url)
+        request_id = uuid.uuid4().hex
+        started = time.perf_counter()
+        try:
+            response = self._session().request(
+                method,
+                url,
+                params=params,
+                data=body,
+                headers={"User-Agent": self._agent, **(headers or {})},
+                auth=auth,
+                timeout=(min(CONNECT_SECONDS, timeout), timeout),
+                allow_redirects=False,
+            )
+        except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
+            raise self._no_answer(label or method, url, started, request_id, error, sent=False) from error
+        except requests.ConnectionError as error:
+            refused = "Connection refused" in str(error) or "NameResolutionError" in str(error)
+            raise self._no_answer(label or method, url, started, request_id, error, sent=not refused) from error
+        except requests.RequestException as error:
+            raise self._no_answer(label or method, url, started, request_id, error, sent=True) from error
+        seconds = time.perf_counter() - started
+        log.info("%s %s %s %d %.0f ms %s", method, urlsplit(url).netloc, label or urlsplit(url).path, response.status_code, seconds * 1000, request_id)
+        return Answer(response.status_code, response.headers, response.content, seconds, request_id)
+
+    def _no_answer(self, label: str, url: str, started: float, request_id: str, error: Exception, sent: bool) -> NoAnswer:
+        seconds = time.perf_counter() - started
+        log.warning("%s %s no answer after %.0f ms (%s) %s", urlsplit(url).netloc, label, seconds * 1000, type(error).__name__, request_id)
+        return NoAnswer(type(error).__name__, sent)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
+            self._local.session = session
+        return session

@@ -1,0 +1,106 @@
+/* The frame pass on every request, what happens after a page or a part arrived, and what is said aloud. */
+"use strict";
+
+(() => {
+  const HEADER = "X-Frame-Pass";
+  const OLD = 50 * 60 * 1000;
+  const body = document.body;
+  const pass = { value: document.querySelector('meta[name="frame-pass"]').content, since: Date.now() };
+  let renewing = null;
+
+  function keep(fresh) {
+    if (fresh) Object.assign(pass, { value: fresh, since: Date.now() });
+  }
+
+  /** Exchange a pass that is about to end for a new one; several callers share one exchange. */
+  function renew() {
+    renewing ??= bitrix24.freshToken()
+      .then((token) => fetch(body.dataset.renew, { method: "POST", headers: { [HEADER]: pass.value }, body: new URLSearchParams(token) }))
+      .then((answer) => keep(answer.headers.get(HEADER)))
+      .catch(() => {})
+      .finally(() => { renewing = null; });
+    return renewing;
+  }
+
+  const old = () => Date.now() - pass.since > OLD;
+
+  body.addEventListener("htmx:confirm", (event) => {
+    if (!old()) return;
+    event.preventDefault();
+    renew().then(() => event.detail.issueRequest(true));
+  });
+  body.addEventListener("htmx:configRequest", (event) => { event.detail.headers[HEADER] = pass.value; });
+  body.addEventListener("htmx:beforeOnLoad", (event) => keep(event.detail.xhr.getResponseHeader(HEADER)));
+  setInterval(() => { if (old() && !document.hidden) renew(); }, 60 * 1000);
+
+  /* What asks by itself fails silently and asks again; what has left the page changes nothing any more. */
+  body.addEventListener("htmx:beforeSwap", (event) => {
+    const { requestConfig, xhr } = event.detail;
+    const asker = requestConfig.elt;
+    if (!asker.hasAttribute("data-quiet")) return;
+    if (xhr.status >= 500 || !document.contains(asker)) event.detail.shouldSwap = false;
+  });
+
+  body.addEventListener("htmx:sendError", (event) => {
+    if (!event.detail.elt.hasAttribute("data-quiet")) toast(body.dataset.offline);
+  });
+
+  function toast(text) {
+    const line = document.createElement("p");
+    line.className = "toast";
+    line.textContent = text;
+    document.getElementById("toasts").append(line);
+    setTimeout(() => line.remove(), 5000);
+  }
+
+  let said = "";
+  function say(text) {
+    if (!text || text === said) return;
+    said = text;
+    document.getElementById("live").textContent = text;
+  }
+
+  /** Progress is said at every quarter, not at every step. */
+  function sayProgress(part) {
+    const line = part.querySelector("[data-announce-share]");
+    if (!line) return;
+    const [done, total] = line.dataset.announceShare.split("/").map(Number);
+    const quarter = total ? Math.floor((done / total) * 4) : 0;
+    if (sayProgress.quarter !== quarter || done === total) say(line.textContent.trim());
+    sayProgress.quarter = quarter;
+  }
+
+  function sayWhatIsNew() {
+    document.querySelectorAll("[data-announce]").forEach((line) => say(line.dataset.announce));
+    sayProgress(document);
+  }
+
+  let first = true;
+  function arrived() {
+    const page = document.querySelector("#app > [data-title]");
+    document.getElementById("app").removeAttribute("aria-busy");
+    if (!page) return;
+    bitrix24.setTitle(page.dataset.title.trim());
+    if (!first) {
+      page.querySelector("h1")?.focus({ preventScroll: true });
+      bitrix24.toTop();
+    }
+    first = false;
+  }
+
+  body.addEventListener("htmx:afterSettle", (event) => {
+    if (event.detail.target?.id === "app") arrived();
+    sayWhatIsNew();
+  });
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-open-path]");
+    if (!link) return;
+    event.preventDefault();
+    bitrix24.openPath(link.dataset.openPath, link.href);
+  });
+  document.addEventListener("crm-closed", () => {
+    const filter = document.getElementById("filter");
+    if (filter) htmx.trigger(filter, "submit");
+  });
+})();

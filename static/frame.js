@@ -1,0 +1,98 @@
+/* The page of Bitrix24 around this frame: its size, its heading, its sliders, fresh tokens. Nothing waits for it. */
+"use strict";
+
+const bitrix24 = (() => {
+  const PATIENCE = 10000;
+  const LEAST_HEIGHT = 560;
+  const framed = window.parent !== window && window.name.split("|").length === 3;
+  let meeting = null;
+
+  function load(address) {
+    return new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = address;
+      script.onload = resolve;
+      script.onerror = () => reject(new Error("the frame library did not load"));
+      document.head.append(script);
+    });
+  }
+
+  function inTime(promise) {
+    const late = new Promise((_, reject) => setTimeout(() => reject(new Error("Bitrix24 does not answer")), PATIENCE));
+    return Promise.race([promise, late]);
+  }
+
+  /** The host page, met once; every caller shares the answer. Rejects outside a frame of Bitrix24. */
+  function host() {
+    if (!framed) return Promise.reject(new Error("not inside Bitrix24"));
+    if (!meeting) {
+      meeting = load(document.body.dataset.sdk).then(() => inTime(window.B24Js.initializeB24Frame()));
+      meeting.catch(() => { meeting = null; });
+    }
+    return meeting;
+  }
+
+  /** Ask for the height of the content. Sliders ignore it; so does nobody else. */
+  function fit() {
+    const height = Math.max(LEAST_HEIGHT, Math.ceil(document.body.offsetHeight));
+    if (height === window.innerHeight) return;
+    host().then((b24) => b24.parent.message.send("resizeWindow", { width: "100%", height, isSafely: true })).catch(() => {});
+  }
+
+  let fitting = 0;
+  function fitSoon() {
+    clearTimeout(fitting);
+    fitting = setTimeout(fit, 60);
+  }
+
+  function setTitle(title) {
+    document.title = title;
+    host().then((b24) => b24.parent.setTitle(title)).catch(() => {});
+  }
+
+  function toTop() {
+    window.scrollTo(0, 0);
+    host().then((b24) => b24.parent.scrollParentWindow(0)).catch(() => {});
+  }
+
+  function openPath(path, otherwise) {
+    host()
+      .then((b24) => b24.slider.openPath(b24.slider.getUrl(path)))
+      .then(() => document.dispatchEvent(new CustomEvent("crm-closed")))
+      .catch(() => window.open(otherwise, "_blank", "noopener"));
+  }
+
+  /** A fresh token of the same person, as form fields. */
+  function freshToken() {
+    return host().then((b24) => b24.auth.refreshAuth()).then((auth) => ({
+      AUTH_ID: auth.access_token,
+      AUTH_EXPIRES: auth.expires_in,
+      REFRESH_ID: auth.refresh_token,
+    }));
+  }
+
+  /** The part of this frame that the person can see: in a frame as high as its content it is not all of it. */
+  function visibleBand() {
+    return new Promise((resolve) => {
+      const observer = new IntersectionObserver(([entry]) => {
+        observer.disconnect();
+        const seen = entry.intersectionRect;
+        resolve(seen.height > 0 ? { top: seen.top, height: seen.height } : { top: 0, height: window.innerHeight });
+      });
+      observer.observe(document.documentElement);
+    });
+  }
+
+  function finishInstallation() {
+    const failed = () => { document.getElementById("install-help").hidden = false; };
+    setTimeout(() => host().then((b24) => b24.installFinish()).catch(failed), 600);
+    setTimeout(failed, PATIENCE);
+  }
+
+  if (framed) {
+    new ResizeObserver(fitSoon).observe(document.body);
+    if (document.body.dataset.installing) finishInstallation();
+  }
+
+  return { freshToken, openPath, setTitle, toTop, visibleBand };
+})();
