@@ -9,6 +9,14 @@ from sqlalchemy import text
 #: Any fixed number: two deployments that upgrade at once wait for each other on PostgreSQL.
 LOCK = 724_551_901
 
+#: Migrations outlive our column types, so they name what lies in the database.
+PLAIN = {"UtcDateTime": "sa.DateTime()", "Json": "sa.Text()", "EncryptedText": "sa.LargeBinary()"}
+
+
+def plain_type(kind: str, item: object, _context: object) -> str | bool:
+    return PLAIN.get(type(item).__name__, False) if kind == "type" else False
+
+
 database = current_app.extensions["migrate"].db
 
 
@@ -22,6 +30,7 @@ def run() -> None:
             target_metadata=database.metadata,
             render_as_batch=True,
             compare_type=True,
+            render_item=plain_type,
             transaction_per_migration=True,
         )
         with context.begin_transaction():

@@ -151,6 +151,7 @@ class Database:
                 session.connection(execution_options={"postgresql_readonly": True})
             yield session
         finally:
+            session.expunge_all()  # a rollback would expire what was read, and it is used outside
             session.rollback()
             session.close()
             wire.held.depth -= 1

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from plugin import bells
+from plugin import bells, portal_work
 from plugin.domain.problems import Problem
+from plugin.sending import conductor
 from plugin.services import Services
 
 log = logging.getLogger("plugin.worker")
@@ -26,8 +27,6 @@ stopping = threading.Event()
 
 def answer(bell: str) -> None:
     """Do what waits behind this bell. The bell is only a hint: the rows say what there is."""
-    from plugin.sending import conductor, portal_work
-
     if _services is None:
         raise RuntimeError("no services: bells are answered by `flask worker`")
     kind, _, number = bell.partition(":")

@@ -21,10 +21,11 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+import yaml
 
 from launch import components
 from launch.commands import HELP, VERBS
-from launch.setup import DEMO, DEV, NODE
+from launch.setup import DEMO, DEV, NODE, VENDOR
 from launch.tree import Advice, Tree
 
 ROOT = Tree.here().root
@@ -390,3 +391,20 @@ def test_every_range_is_explained_and_locked() -> None:
             package = re.split(r"[\[<>=]", line)[0].lower()
             assert re.search(rf"^{re.escape(package)}==", locked, re.MULTILINE), f"{package} is not in {lock}"
             assert name != "requirements.txt" or "#" in line, f"nobody says why {package} is needed"
+
+
+# --- Packaging
+
+
+def test_the_image_carries_the_same_scripts_as_a_checkout() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    for name, source in VENDOR.items():
+        assert f"COPY --from=pages /pages/node_modules/{source} static/vendor/{name}" in lines
+
+
+def test_compose_runs_every_process_and_the_migrations_once() -> None:
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert set(services) == {"migrate", "web", "worker", "sweep", "postgres", "redis"}
+    assert services["migrate"]["command"][-2:] == ["db", "upgrade"]
+    for name in ("web", "worker", "sweep"):
+        assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}

@@ -61,7 +61,7 @@ class _Reading:
     def __init__(self, rest: Rest, as_admin: bool, details: bool, code_field: str) -> None:
         self._as_admin, self._details = as_admin, details
         self._questions = Questions(rest)
-        self._customers = _Customers(self._questions)
+        self._customers = Customers(self._questions)
         self._products = _Products(self._questions, code_field) if details and as_admin else None
         self._invoices: dict[int, Invoice] = {}
         self._rows: dict[int, dict[int, Row]] = {}
@@ -139,7 +139,7 @@ class _Reading:
         return replace(invoice, rows=tuple(rows), rows_read=self._details)
 
 
-class _Customers:
+class Customers:
     """Companies and contacts with requisites and addresses; asked in fifties as they become known."""
 
     def __init__(self, questions: Questions) -> None:

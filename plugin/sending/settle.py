@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 from sqlalchemy import select, update
 
@@ -99,7 +100,7 @@ def _of_mark(element: dict[str, object], found: Sequence[Document]) -> Document 
     """By our number, else by our Url (RULES 11)."""
     number, url = element.get("number"), element.get("url")
     by_number = [one for one in found if number and one.number == number]
-    by_url = [one for one in found if url and one.url == url and one.contact_id == element.get("contact") and str(one.total) == element.get("total")]
+    by_url = [one for one in found if url and one.url == url and one.contact_id == element.get("contact") and one.total == Decimal(str(element.get("total") or 0))]
     return (by_number or by_url or [None])[0]
 
 

@@ -268,3 +268,12 @@ def _document(row: BatchDocument, link: Link | None, short_code: str) -> ShownDo
         xero_url=deep_link(short_code, "invoice", link.xero_id) if link else "",
         crm_path=f"/crm/type/31/details/{row.crm_id}/",
     )
+
+
+def totals(services: Services, batch_id: int) -> dict[str, int]:
+    """How a batch ended, for its notification."""
+    with services.db.reading() as session:
+        batch = session.get_one(Batch, batch_id)
+        counts = _counts(session, [batch_id]).get(batch_id, {})
+    shown_now = _shown(batch, counts, services.now())
+    return {"succeeded": shown_now.succeeded, "total": batch.total, "failed": shown_now.failed + shown_now.refused, "number": batch.number}

@@ -320,7 +320,10 @@ def _take_taxes(choices: Settings, form: Form, known: _Known) -> tuple[Settings,
 def _tax_faults(choices: Settings, known: _Known) -> dict[str, Told]:
     faults = {}
     for key, (_, rate) in known.keys.items():
-        held = known.rates.get(choices.taxes.get(key, ""))
+        chosen = choices.taxes.get(key, "")
+        if not chosen:
+            continue  # a rate that has no counterpart in Xero: its invoices are refused with that reason
+        held = known.rates.get(chosen)
         if held is None:
             faults[f"tax:{key}"] = Told("setup.tax_missing", {"rate": key})
         elif not held.active or not held.revenue:

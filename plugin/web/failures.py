@@ -36,7 +36,7 @@ def pass_refused() -> Response:
 
 def administrators_only() -> Response:
     """A page of the settings for somebody who is no administrator."""
-    return shown(403, _("For administrators"), _("Only an administrator of your Bitrix24 can open the settings. Ask one of them to make this change."))
+    return shown(403, _("For administrators"), _("Only an administrator of your Bitrix24 may do this. Ask one of them."))
 
 
 def _problem(problem: Problem) -> Response:

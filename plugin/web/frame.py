@@ -38,11 +38,13 @@ def renew_pass(response: Response) -> Response:
 def home() -> ResponseReturnValue:
     """The first page: what is missing before work can start, else the invoices."""
     state = open_app.home(services(), visitor())
-    if not visitor().admin and not (state.connected and state.set_up):
+    if state.set_up:
+        return invoices.listed()
+    if not visitor().admin:
         return page("not_ready.html", "invoices", home=state)
     if not state.connected:
         return connection_page(connect_xero.shown(services(), visitor()), home=state)
-    return invoices.listed() if state.set_up else settings.shown()
+    return settings.shown()
 
 
 @blueprint.get("/connection")

@@ -26,8 +26,6 @@ class Claims:
 
     portal_id: int
     user_id: int
-    admin: bool
-    name: str
     lang: str
     sid: str = ""
     confirmed_at: int = 0

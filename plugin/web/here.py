@@ -28,4 +28,4 @@ def passes() -> FramePasses:
 
 def new_pass(person: Visitor, sid: str = "") -> str:
     """A pass for a person whom Bitrix24 has just confirmed."""
-    return passes().issue(Claims(person.portal_id, person.user_id, person.admin, person.name, person.lang, sid))
+    return passes().issue(Claims(person.portal_id, person.user_id, person.lang, sid))

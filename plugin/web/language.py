@@ -3,37 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
-from babel import Locale, UnknownLocaleError
 from flask import Flask, g, has_request_context, request
 from flask_babel import Babel
 
-TRANSLATIONS = Path(__file__).parents[2] / "translations"
-
-#: Bitrix24's language codes where they differ from everybody else's (B§12.6).
-LOCALES = {
-    "la": "es",
-    "br": "pt_BR",
-    "ua": "uk",
-    "kz": "kk",
-    "in": "hi",
-    "vn": "vi",
-    "sc": "zh_Hans_CN",
-    "tc": "zh_Hant_TW",
-    "ms": "ms",
-    "id": "id",
-}
-
-
-@lru_cache(maxsize=128)
-def locale_of(lang: str) -> str:
-    """The locale for a Bitrix24 language code; unknown codes read English."""
-    name = LOCALES.get(lang.lower(), lang)
-    try:
-        return str(Locale.parse(name.replace("-", "_")))
-    except (ValueError, UnknownLocaleError, TypeError):
-        return "en"
+from plugin.sentences import TRANSLATIONS, locale_of
 
 
 def chosen_locale() -> str:

@@ -27,15 +27,15 @@ def opened_page(opened: Opened, launch: Launch, installing: bool = False) -> str
     person = g.visitor = opened.visitor
     framed_by(_origin(launch, person.domain))
     if installing:
-        return render_template("install.html", visitor=person)
+        return render_template("install.html", visitor=person, problems=opened.problems)
     if not opened.installed and not person.admin:
         return render_template("not_installed.html", visitor=person)
-    return shell(_start(launch), new_pass(person, launch.app_sid[:64]), _("Tallybridge"))
+    return shell(_start(opened), new_pass(person, launch.app_sid[:64]), _("Tallybridge"))
 
 
-def _start(launch: Launch) -> str:
-    if launch.document_id and launch.placement.startswith(ONE_INVOICE):
-        return url_for("frame.invoices.one", invoice_id=launch.document_id)
+def _start(opened: Opened) -> str:
+    if opened.document_id and opened.placement.startswith(ONE_INVOICE):
+        return url_for("frame.invoices.one", invoice_id=opened.document_id)
     return url_for("frame.home")
 
 

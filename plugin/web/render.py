@@ -78,6 +78,14 @@ def day(value: date | None) -> str:
     return "" if value is None else format_date(value, "medium", rebase=False)
 
 
+def short_day(value: datetime | None) -> str:
+    """Day and month in the visitor's zone, for narrow cells."""
+    if value is None:
+        return ""
+    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return format_skeleton("MMMd", aware, tzinfo=get_timezone(), locale=get_locale())
+
+
 def lasting(seconds: float | None) -> str:
     """A stretch of time in words."""
     return "" if seconds is None else format_timedelta(timedelta(seconds=seconds), granularity="second", threshold=1.5)
@@ -114,5 +122,5 @@ def register(app: Flask) -> None:
     """Teach the templates the words, the filters and the addresses."""
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(money=money, moment=moment, day=day, lasting=lasting)
+    app.jinja_env.filters.update(money=money, moment=moment, day=day, short_day=short_day, lasting=lasting)
     app.jinja_env.globals.update(WORDS, COLUMNS=COLUMNS, told=told, way_out=way_out, asset=asset, get_locale=get_locale)

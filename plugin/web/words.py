@@ -22,7 +22,7 @@ TRANSFER = {
     "waiting": Chip("neutral", "clock", _("Waiting")),
     "sending": Chip("blue", "refresh", _("Sending")),
     "sent": Chip("green", "check", _("Sent")),
-    "changed": Chip("amber", "differs", _("Changed since")),
+    "changed": Chip("amber", "differs", _("Changed")),
     "problem": Chip("red", "alert", _("Problem")),
     "voided": Chip("outline", "cross", _("Voided")),
 }
@@ -47,7 +47,7 @@ VERDICT = {
 
 BATCH_STATE = {
     "preparing": Chip("blue", "refresh", _("Preparing")),
-    "to_confirm": Chip("amber", "clock", _("Waiting for your confirmation")),
+    "to_confirm": Chip("amber", "clock", _("To be confirmed")),
     "running": Chip("blue", "refresh", _("Running")),
     "done": Chip("green", "check", _("Done")),
     "cancelled": Chip("outline", "cross", _("Cancelled")),
@@ -113,7 +113,7 @@ SYNC_STAGES = {
 
 NUMBER_POLICIES = {"crm": _("Use the number from Bitrix24"), "xero": _("Let Xero give the number")}
 
-ITEM_CODES = {"code": _("The product's code in Bitrix24"), "id": _("The product's id, as B24-…")}
+ITEM_CODES = {"code": _("The product's code in Bitrix24"), "xmlId": _("The product's external id in Bitrix24"), "id": _("The product's id, as B24-…")}
 
 PAGE_SIZES = (10, 25, 50)
 

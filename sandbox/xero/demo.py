@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
@@ -155,7 +155,7 @@ def _ledger(books: Books, rates: tuple[TaxRate, ...], tax_types: dict[str, str])
     """Accounts, tax rates and a branding theme."""
     key = books.organisation.short_code
     for rate in rates:
-        books.tax_rates[rate.type] = rate
+        books.tax_rates[rate.type] = replace(rate)
     for code, name, type_, tax, system, payments, description in _NZ_ACCOUNTS:
         account = Account(stable_id(key, "account", code), code, name, type_, tax_types.get(tax, tax), _LONG_AGO, description, system=system, payments=payments)
         if type_ == "BANK":

@@ -50,7 +50,7 @@ class LineReader:
         for place, element in enumerate(elements):
             errors: list[str] = []
             line = self._line(Fields(element, self._desk, errors))
-            errors += check_line(self._desk, self._rules, line)
+            errors += [] if errors else check_line(self._desk, self._rules, line)
             if errors:
                 parts["LineItems", place] = errors
             lines.append(line)

@@ -1,11 +1,5 @@
-"""The CRM's face."""
+"""The CRM's face: pages for people, and the host side of the frame (B§7)."""
 
-from __future__ import annotations
+from sandbox.bitrix24.face.pages import blueprint
 
-from typing import Any
-
-from flask import Blueprint
-
-
-def blueprint(portal_of: Any) -> Blueprint:
-    return Blueprint("face", __name__)
+__all__ = ["blueprint"]

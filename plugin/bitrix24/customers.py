@@ -1,0 +1,40 @@
+"""Companies and people of the portal, for the first synchronisation: all ids, and what a contact in Xero is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from plugin.bitrix24.client import BATCH, Rest
+from plugin.bitrix24.packing import Questions, rows_under
+from plugin.bitrix24.reading import Customers
+from plugin.bitrix24.shapes import COMPANY, CONTACT
+from plugin.bitrix24.values import ident
+from plugin.domain.crm import Customer
+
+Kind = Literal["company", "contact"]
+_TYPES: dict[Kind, int] = {"company": COMPANY, "contact": CONTACT}
+
+
+def ids(rest: Rest, kind: Kind) -> Iterator[list[int]]:
+    """Every id of this kind, fifty at a time, in rising order; the portal's own companies are left out (B§8.11)."""
+    after = 0
+    own = {"isMyCompany": "N"} if kind == "company" else {}
+    while True:
+        params = {"entityTypeId": _TYPES[kind], "select": ["id"], "filter": {">id": after, **own}, "order": {"id": "ASC"}, "start": -1}
+        found = [number for row in rows_under(rest.call("crm.item.list", params), "items") if (number := ident(row.get("id")))]
+        if found:
+            yield found
+            after = found[-1]
+        if len(found) < BATCH:
+            return
+
+
+def read(rest: Rest, refs: Iterable[tuple[Kind, int]]) -> Sequence[Customer]:
+    """These customers with requisites and addresses, packed."""
+    questions = Questions(rest)
+    customers = Customers(questions)
+    for kind, number in refs:
+        customers.add(kind, number)
+    questions.run(customers.ask)
+    return list(customers.found().values())

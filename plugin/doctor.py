@@ -1,0 +1,50 @@
+"""`flask doctor`: what is wrong with a production configuration, in sentences that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+from plugin import ROOT
+from plugin.config import Config
+from plugin.services import Services
+
+VENDOR = ("htmx.min.js", "b24jssdk.js")
+
+
+def examine(services: Services, config: Config | None) -> list[str]:
+    """Every fault found; nothing is changed, and nothing is sent to either partner."""
+    faults = _database(services)
+    if not services.redis_answers():
+        faults.append("Redis does not answer at REDIS_URL: pages load and orders are kept, but nothing is sent. Start it or correct the address.")
+    faults += [f"static/vendor/{name} is missing: run `python3 run.py setup` once." for name in VENDOR if not Path(ROOT, "static", "vendor", name).exists()]
+    return faults + (_addresses(config) if config is not None else [])
+
+
+def _database(services: Services) -> list[str]:
+    try:
+        with services.db.engine.connect() as connection:
+            now = MigrationContext.configure(connection).get_current_heads()
+    except SQLAlchemyError as error:
+        return [f"The database at DATABASE_URL does not answer ({type(error).__name__}). Start it or correct the address."]
+    wanted = ScriptDirectory(str(ROOT / "migrations")).get_heads()
+    return [] if set(now) == set(wanted) else ["The database is not at this version: run `flask db upgrade`."]
+
+
+def _addresses(config: Config) -> list[str]:
+    faults = []
+    parts = urlsplit(config.public_url)
+    if parts.scheme != "https" and parts.hostname != "localhost":
+        faults.append("PUBLIC_URL is not https: Bitrix24 and Xero refuse it. Put the app behind a TLS proxy and name that address.")
+    for name, url in (("XERO_AUTHORIZE_URL", config.xero_authorize_url), ("XERO_IDENTITY_URL", config.xero_identity_url), ("XERO_API_URL", config.xero_api_url)):
+        if urlsplit(url).scheme != "https":
+            faults.append(f"{name} is not https: right for trying out, wrong for real books.")
+    faults += [f"BITRIX24_OAUTH_URL names {url}, which is not https." for url in config.bitrix24_oauth_urls if urlsplit(url).scheme != "https"]
+    faults += [f"BITRIX24_PORTALS names {url}, which is not https: tokens would travel in the open." for url in config.bitrix24_portals if urlsplit(url).scheme != "https"]
+    if config.database_url.startswith("sqlite"):
+        faults.append("DATABASE_URL is SQLite: fine on one machine; use PostgreSQL when web and workers run on several.")
+    return faults

@@ -1,0 +1,221 @@
+"""A portal's own work, at Bitrix24's pace: write results back, prepare large batches, the first synchronisation, notifications."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from plugin import durations, jobs, leases, sentences
+from plugin.bitrix24 import documents, people
+from plugin.domain.problems import LATER, Problem
+from plugin.domain.statuses import next_stage
+from plugin.limits import process_name
+from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation
+from plugin.portals import current_settings
+from plugin.sending.record import shown_fingerprint
+from plugin.services import Services
+from plugin.talking import service_rest
+from plugin.usecases import batches, first_sync, send_to_xero
+from plugin.wire import NoAnswer
+from plugin.xero.documents import deep_link
+
+log = logging.getLogger("plugin.portal_work")
+
+KINDS = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.WRITE_BACK)
+TOGETHER = 45
+
+
+def work(services: Services, portal_id: int, should_stop: Callable[[], bool]) -> None:
+    """Answer a portal's bell: ten seconds with its lease, then look once more and ring if anything waits."""
+    bell, pace = jobs.portal_bell(portal_id), services.config.pace
+    with services.db.reading() as session:
+        running = session.scalar(select(Job.id).where(Job.bell == bell, Job.state == "running").limit(1))
+        if running is None and not jobs.anything_due(session, bell, KINDS, services.now()):
+            return
+    fence = leases.take(services.db, bell, process_name(), services.now(), durations.LEASE / pace)
+    if fence is None:
+        return
+    try:
+        with leases.renewed(services.db, bell, fence, services.now, pace):
+            with services.db.transaction() as tx:
+                leases.check(tx, bell, fence)
+                jobs.put_back_orphans(tx, bell, fence, services.now())
+            until = time.monotonic() + durations.TURN / pace
+            while time.monotonic() < until and not should_stop() and _round(services, portal_id, bell, fence):
+                pass
+    except leases.LeaseLost:
+        return
+    finally:
+        leases.give_back(services.db, bell, fence)
+    with services.db.reading() as session:
+        more = jobs.anything_due(session, bell, KINDS, services.now())
+    if more:
+        services.bells.ring(bell)
+
+
+def _round(services: Services, portal_id: int, bell: str, fence: int) -> bool:
+    """One claim: a single piece of other work, or write-backs that fit one request."""
+    with services.db.transaction() as tx:
+        leases.check(tx, bell, fence)
+        claimed = jobs.claim(tx, bell, (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY), services.now(), fence, 1)
+        if not claimed:
+            claimed = jobs.claim(tx, bell, (jobs.WRITE_BACK,), services.now(), fence, TOGETHER)
+    if not claimed:
+        return False
+    problems: dict[int, Problem | None] = {}
+    try:
+        problems = _DO[claimed[0].kind](services, portal_id, claimed)
+    except Problem as problem:
+        problems = {job.id: problem for job in claimed}
+    except NoAnswer:
+        problems = {job.id: Problem("bitrix24.no_answer", LATER) for job in claimed}
+    except Exception as error:
+        log.exception("%s of portal %d broke off", claimed[0].kind, portal_id)
+        problems = {job.id: Problem("internal.error", LATER, cause=f"{type(error).__name__}: {error}"[:300]) for job in claimed}
+    _record(services, bell, fence, claimed, problems)
+    return True
+
+
+def _record(services: Services, bell: str, fence: int, claimed: Sequence[Job], problems: dict[int, Problem | None]) -> None:
+    now = services.now()
+    with services.db.transaction() as tx:
+        leases.check(tx, bell, fence)
+        for job in claimed:
+            problem = problems.get(job.id)
+            again = jobs.next_try(problem, job.attempts, now, services.config.pace) if problem is not None else None
+            if again is not None:
+                jobs.wait_again(tx, [job.id], again, problem)
+                continue
+            jobs.finish(tx, [job.id], now, problem)
+            if problem is not None and job.kind == jobs.PREPARE:
+                send_to_xero.fail_preparation(tx, int(job.subject.partition(":")[2]), problem, now)
+
+
+def _prepare(services: Services, _portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    send_to_xero.prepare_large(services, int(claimed[0].subject.partition(":")[2]))
+    return {claimed[0].id: None}
+
+
+def _first_run(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    first_sync.run(services, portal_id)
+    return {claimed[0].id: None}
+
+
+def _notify(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    """ "3 of 3 invoices exported", in Bitrix24's own notifications, to whoever sent the batch."""
+    batch_id = int(claimed[0].subject.partition(":")[2])
+    with services.db.reading() as session:
+        batch = session.get_one(Batch, batch_id)
+    shown = batches.totals(services, batch_id)
+    code = "notify.exported" if batch.kind == "send" else "notify.fetched"
+    message = sentences.sentence(code, shown, batch.lang)
+    try:
+        people.notify(service_rest(services, portal_id), batch.created_by, message, f"tallybridge-batch-{batch_id}")
+    except Problem as problem:
+        if problem.retry.kind != "never":
+            raise
+        # The portal does not let us notify (scope, plan): the batch page says the same.
+        return {claimed[0].id: problem}
+    return {claimed[0].id: None}
+
+
+def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    """Number, link, status and amounts into the CRM's own fields, and the stage that the map says; one update per document."""
+    rest = service_rest(services, portal_id)
+    plans: list[tuple[Job, documents.WriteBack, Link | None]] = []
+    done: dict[int, Problem | None] = {}
+    links = _links(services, portal_id, claimed)
+    wanted = [link.crm_id for job in claimed if (link := links.get(job.id)) is not None and (job.payload or {}).get("stage", True)]
+    stages = documents.stages_now(rest, wanted) if wanted else {}
+    for job in claimed:
+        link = links.get(job.id)
+        plan = _of_problem(services, job) if link is None else _of_link(services, job, link, stages)
+        if plan is None:
+            done[job.id] = None
+        else:
+            plans.append((job, plan, link))
+    outcomes = documents.write_back(rest, [plan for _, plan, _ in plans])
+    for job, plan, link in plans:
+        problem = outcomes.get(plan.invoice_id)
+        if problem is not None and problem.code == "bitrix24.not_found":
+            problem = None
+        if link is not None and (problem is None or problem.code == "bitrix24.stage_refused"):
+            _remember(services, link, plan)
+        done[job.id] = problem
+    return done
+
+
+def _links(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Link]:
+    ids = {job.id: int((job.payload or {})["link"]) for job in claimed if (job.payload or {}).get("link")}
+    with services.db.reading() as session:
+        found = {link.id: link for link in session.scalars(select(Link).where(Link.id.in_(set(ids.values())), Link.portal_id == portal_id))}
+    return {job_id: found[link_id] for job_id, link_id in ids.items() if link_id in found}
+
+
+def _of_problem(services: Services, job: Job) -> documents.WriteBack | None:
+    told = (job.payload or {}).get("problem")
+    if not told:
+        return None
+    text = sentences.sentence(told["code"], told["params"])
+    return documents.WriteBack(int(job.payload["crm_id"]), {"xero_error": text[:500], "xero_sending": "", "xero_synced": services.now()})  # type: ignore[index]
+
+
+def _of_link(services: Services, job: Job, link: Link, stages: dict[int, str]) -> documents.WriteBack | None:
+    payload: dict[str, Any] = job.payload or {}
+    with services.db.reading() as session:
+        settings = current_settings(session, link.portal_id, link.organisation_id)
+        organisation = session.get_one(Organisation, link.organisation_id)
+    current = stages.get(link.crm_id)
+    stage = None
+    if payload.get("stage", True) and current is not None and settings is not None:
+        stage = next_stage(link.xero_word, current, settings[1], was=payload.get("was") or "")
+    log_line = payload.get("log")
+    if stage is None and log_line is None and link.written == shown_fingerprint(link) and "problem" not in payload:
+        return None
+    currency = link.currency
+    fields: dict[str, Any] = {
+        "xero_id": link.xero_id,
+        "xero_number": link.number,
+        "xero_status": sentences.sentence(f"status.{link.xero_word}", {}),
+        "xero_url": deep_link(organisation.short_code, "invoice", link.xero_id),
+        "xero_paid": (link.amount_paid, currency) if link.amount_paid is not None and currency else None,
+        "xero_due": (link.amount_due, currency) if link.amount_due is not None and currency else None,
+        "xero_paid_on": link.paid_on,
+        "xero_synced": services.now(),
+        "xero_error": "",
+        "xero_sending": "",
+    }
+    line = None
+    if log_line:
+        who = _name(services, link.portal_id, job.acting_user)
+        line = (sentences.sentence("log.title", {}), sentences.sentence(log_line["code"], {**log_line["params"], "who": who}))
+    return documents.WriteBack(link.crm_id, fields, stage, line)
+
+
+def _name(services: Services, portal_id: int, user_id: int | None) -> str:
+    if user_id is None:
+        return ""
+    with services.db.reading() as session:
+        return session.scalar(select(Bitrix24Login.name).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id)) or ""
+
+
+def _remember(services: Services, link: Link, plan: documents.WriteBack) -> None:
+    """What we wrote is what we last saw: the CRM's report of it is no change."""
+    with services.db.transaction() as tx:
+        held = tx.get_one(Link, link.id)
+        held.written = shown_fingerprint(link)
+        held.crm_updated_at = max(services.now(), held.crm_updated_at or services.now())
+        if plan.stage_id:
+            held.crm_stage = plan.stage_id
+
+
+_DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None]]] = {
+    jobs.PREPARE: _prepare,
+    jobs.FIRST_RUN: _first_run,
+    jobs.NOTIFY: _notify,
+    jobs.WRITE_BACK: _write_back,
+}

@@ -1,0 +1,421 @@
+"""The first synchronisation: fill the directory, link what already exists on both sides, list what is doubtful (RULES 9, 10, 14).
+
+It runs in the background with progress; the person may go on. It writes links and fields only; stages are moved on a yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+
+from plugin import activity, directory, jobs
+from plugin.bitrix24 import customers, documents
+from plugin.db import Transaction
+from plugin.domain import matching
+from plugin.domain.crm import Customer, Invoice, Visitor
+from plugin.domain.ledger import Document
+from plugin.domain.numbers import contact_number
+from plugin.domain.problems import Problem
+from plugin.domain.statuses import next_stage
+from plugin.models import DirectoryEntry, Doubt, FirstRun, Link
+from plugin.portals import Ready, live_connection, ready
+from plugin.sending.pull import RESOURCE
+from plugin.sending.record import see, today_of
+from plugin.sending.work import crm_url
+from plugin.services import Services
+from plugin.talking import books_of, service_rest
+from plugin.usecases import NotAllowed, NotHere
+from plugin.usecases.open_app import first_run_shown
+from plugin.usecases.shown import DoubtfulPair, FirstSync, Told
+from plugin.xero import documents as xero_documents
+
+INVOICES_MOST = 20_000
+DOUBTS_MOST = 500
+
+
+def progress(services: Services, visitor: Visitor) -> FirstSync:
+    """How far it is."""
+    with services.db.reading() as session:
+        connection = live_connection(session, visitor.portal_id)
+        if connection is None:
+            return FirstSync("none")
+        run = session.scalar(select(FirstRun).where(FirstRun.portal_id == visitor.portal_id, FirstRun.organisation_id == connection.organisation_id))
+        open_doubts = session.scalar(
+            select(func.count())
+            .select_from(Doubt)
+            .where(Doubt.portal_id == visitor.portal_id, Doubt.organisation_id == connection.organisation_id, Doubt.decided.is_(None))
+        )
+    return replace(first_run_shown(run), doubtful=open_doubts or 0)
+
+
+def again(services: Services, visitor: Visitor) -> None:
+    """Run it once more: an administrator asked, after a problem or after changes on either side."""
+    if not visitor.admin:
+        raise NotAllowed
+    now, bell = services.now(), jobs.portal_bell(visitor.portal_id)
+    with services.db.transaction() as tx:
+        connection = live_connection(tx, visitor.portal_id)
+        if connection is None:
+            raise Problem("portal.not_connected")
+        run = _run_row(tx, visitor.portal_id, connection.organisation_id)
+        if run is None:
+            tx.add(FirstRun(portal_id=visitor.portal_id, organisation_id=connection.organisation_id, state="running", started_at=now))
+        else:
+            run.state, run.stage, run.done, run.total, run.problem_code, run.started_at = "running", "", 0, 0, None, now
+        jobs.order(tx, jobs.Order(visitor.portal_id, jobs.FIRST_RUN, "first_run", bell, connection.organisation_id, acting_user=visitor.user_id), now)
+        tx.after_commit(lambda: services.bells.ring(bell))
+
+
+def _run_row(tx: Any, portal_id: int, organisation_id: int) -> FirstRun | None:
+    found: FirstRun | None = tx.scalar(select(FirstRun).where(FirstRun.portal_id == portal_id, FirstRun.organisation_id == organisation_id))
+    return found
+
+
+def run(services: Services, portal_id: int) -> None:
+    """The worker's part. Safe to repeat: links that exist stay, doubts that a person decided stay decided."""
+    with services.db.reading() as session:
+        context = ready(session, portal_id)
+    told = _Progress(services, context)
+    try:
+        books = books_of(services, context.connection, "bulk")
+        directory.ensure(services, books, (directory.ORGANISATION, directory.ACCOUNT, directory.TAX, directory.ITEM, directory.CONTACT), progress=told)
+        rest = service_rest(services, portal_id)
+        counts: dict[str, int] = {"items": _count(services, context, directory.ITEM)}
+        counts["contacts"] = _link_customers(services, context, rest, told)
+        found = _xero_documents(books, told)
+        counts["documents"], counts["would_move"] = _link_documents(services, context, rest, found, told)
+        told.done(counts)
+    except Problem as problem:
+        told.failed(problem)
+        raise
+
+
+class _Progress:
+    """Writes down how far the run is, for the card on the page."""
+
+    def __init__(self, services: Services, context: Ready) -> None:
+        self.services, self.portal_id, self.organisation_id = services, context.portal.id, context.organisation.id
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self._write(stage=stage, done=done, total=total, state="running")
+
+    def done(self, counts: dict[str, int]) -> None:
+        now = self.services.now()
+        self._write(stage="done", state="done", counts=counts, finished_at=now, problem_code=None, problem_params=None)
+        with self.services.db.transaction() as tx:
+            activity.record(tx, self.portal_id, "activity.first_sync", now, organisation_id=self.organisation_id, **counts)
+
+    def failed(self, problem: Problem) -> None:
+        self._write(problem_code=problem.code, problem_params=problem.params, state="problem" if problem.retry.kind == "never" else "running")
+
+    def _write(self, **values: Any) -> None:
+        with self.services.db.transaction() as tx:
+            tx.execute(
+                update(FirstRun)
+                .where(FirstRun.portal_id == self.portal_id, FirstRun.organisation_id == self.organisation_id)
+                .values(**values)
+                .execution_options(synchronize_session=False)
+            )
+
+
+def _count(services: Services, context: Ready, kind: str) -> int:
+    with services.db.reading() as session:
+        mine = (DirectoryEntry.organisation_id == context.organisation.id, DirectoryEntry.kind == kind)
+        return session.scalar(select(func.count()).select_from(DirectoryEntry).where(*mine)) or 0
+
+
+def _link_customers(services: Services, context: Ready, rest: customers.Rest, told: _Progress) -> int:
+    """Companies and people against the organisation's contacts: certain pairs are linked, doubtful ones listed."""
+    found: list[Customer] = []
+    for kind in ("company", "contact"):
+        for part in customers.ids(rest, kind):  # type: ignore[arg-type]
+            found += customers.read(rest, [(kind, number) for number in part])  # type: ignore[misc]
+            told("contacts", len(found), 0)
+    with services.db.reading() as session:
+        contacts = directory.all_contacts(session, context.organisation.id)
+        linked = _linked(session, context)
+    left = [one for one in found if one.subject not in linked]
+    named = [replace(one, name=matching.person_name(one, context.settings.name_person)) for one in left]
+    pairs = matching.match_pairs(named, contacts, lambda one: contact_number(context.portal.member_id, one.kind, one.id))
+    now = services.now()
+    with services.db.transaction() as tx:
+        for pair in pairs.certain:
+            tx.add(
+                Link(
+                    portal_id=context.portal.id,
+                    organisation_id=context.organisation.id,
+                    crm_kind=pair.customer.kind,
+                    crm_id=pair.customer.id,
+                    xero_kind="contact",
+                    xero_id=pair.contact.id,
+                    number=pair.contact.number,
+                    how="matched",
+                    created_at=now,
+                )
+            )
+        for doubt in pairs.doubtful[:DOUBTS_MOST]:
+            _keep_doubt(
+                tx,
+                context,
+                now,
+                doubt.customer.subject,
+                "contact",
+                doubt.contact.id,
+                doubt.score,
+                {
+                    "crm_label": doubt.customer.name,
+                    "crm_detail": doubt.customer.email or doubt.customer.tax_number,
+                    "xero_label": doubt.contact.name,
+                    "xero_detail": doubt.contact.email or doubt.contact.tax_number,
+                    "reasons": list(doubt.reasons),
+                },
+            )
+    return len(pairs.certain) + len(linked & {one.subject for one in found})
+
+
+def _linked(session: Any, context: Ready) -> set[str]:
+    query = select(Link.crm_kind, Link.crm_id).where(
+        Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind.in_(("company", "contact")), Link.ended_at.is_(None)
+    )
+    return {f"{kind}:{number}" for kind, number in session.execute(query)}
+
+
+def _keep_doubt(tx: Transaction, context: Ready, now: Any, subject: str, kind: str, xero_id: str, score: int, shown: dict[str, Any]) -> None:
+    held = tx.scalar(
+        select(Doubt).where(Doubt.portal_id == context.portal.id, Doubt.organisation_id == context.organisation.id, Doubt.crm_subject == subject, Doubt.xero_id == xero_id)
+    )
+    if held is None:
+        tx.add(
+            Doubt(
+                portal_id=context.portal.id,
+                organisation_id=context.organisation.id,
+                crm_subject=subject,
+                xero_kind=kind,
+                xero_id=xero_id,
+                score=score,
+                shown=shown,
+                created_at=now,
+            )
+        )
+    elif held.decided is None:
+        held.score, held.shown = score, shown
+
+
+def _xero_documents(books: xero_documents.Caller, told: _Progress) -> list[Document]:
+    """All sales invoices of the organisation as summaries: a thousand a call."""
+    found: list[Document] = []
+    page, pages = 1, 1
+    while page <= pages:
+        part, pages = xero_documents.invoices_modified(books, None, page, summary=True)
+        found += [one for one in part if one.type == "ACCREC"]
+        told("documents", len(found), 0)
+        page += 1
+    return found
+
+
+def _link_documents(services: Services, context: Ready, rest: documents.Rest, held: Sequence[Document], told: _Progress) -> tuple[int, int]:
+    """CRM invoices against the documents that are in Xero already. Returns how many are linked, and how many stages would move."""
+    invoices: list[Invoice] = []
+    for part in documents.ids_matching(rest, documents.Narrowed(), INVOICES_MOST):
+        invoices += documents.read_invoices(rest, part, as_admin=True, details=False).invoices.values()
+        told("documents", len(invoices), 0)
+    with services.db.reading() as session:
+        contact_of = _contacts_of(session, context)
+        linked = {
+            link.crm_id: link
+            for link in session.scalars(
+                select(Link).where(
+                    Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.ended_at.is_(None)
+                )
+            )
+        }
+        taken = {link.xero_id for link in linked.values()}
+    listed = [_listed(context, one, contact_of) for one in invoices if one.id not in linked]
+    pairs = matching.match_documents(listed, [one for one in held if one.id not in taken])
+    by_id = {one.id: one for one in invoices}
+    now, today = services.now(), today_of(context.organisation, services.now())
+    moved = 0
+    with services.db.transaction() as tx:
+        for pair in pairs.certain:
+            link = link_document(tx, context, by_id[pair.listed.id], pair.document, today, now)
+            moved += next_stage(link.xero_word, link.crm_stage, context.settings) is not None
+        for doubt in pairs.doubtful[:DOUBTS_MOST]:
+            invoice = by_id[doubt.listed.id]
+            shown = {
+                "crm_label": f"{invoice.number} {invoice.title}".strip(),
+                "crm_detail": f"{invoice.total} {invoice.currency}",
+                "xero_label": f"{doubt.document.number or doubt.document.reference} {doubt.document.contact_name}".strip(),
+                "xero_detail": f"{doubt.document.total} {doubt.document.currency}",
+                "reasons": list(doubt.reasons),
+            }
+            _keep_doubt(tx, context, now, f"invoice:{invoice.id}", "invoice", doubt.document.id, doubt.score, shown)
+        newest = max((one.updated_at for one in held if one.updated_at), default=now)
+        directory.set_watermark(tx, context.organisation.id, RESOURCE, newest, now)
+        bell = jobs.portal_bell(context.portal.id)
+        tx.after_commit(lambda: services.bells.ring(bell))
+    return len(linked) + len(pairs.certain), moved
+
+
+def _contacts_of(session: Any, context: Ready) -> dict[tuple[str, int], tuple[str, str]]:
+    """Customers that are linked: (kind, id) → ContactID and the contact's name."""
+    query = (
+        select(Link.crm_kind, Link.crm_id, Link.xero_id, DirectoryEntry.body)
+        .join(DirectoryEntry, (DirectoryEntry.organisation_id == Link.organisation_id) & (DirectoryEntry.xero_id == Link.xero_id) & (DirectoryEntry.kind == directory.CONTACT))
+        .where(Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.xero_kind == "contact", Link.ended_at.is_(None))
+    )
+    return {(kind, number): (xero_id, body["name"]) for kind, number, xero_id, body in session.execute(query)}
+
+
+def _listed(context: Ready, invoice: Invoice, contact_of: dict[tuple[str, int], tuple[str, str]]) -> matching.Listed:
+    contact_id, name = contact_of.get(invoice.customer_ref, ("", "")) if invoice.customer_ref else ("", "")
+    number = f"{context.settings.number_prefix}{invoice.number}"
+    return matching.Listed(
+        invoice.id, number, name, invoice.total, invoice.currency, invoice.date, crm_url(context.portal.client_endpoint, invoice.id), contact_id, (invoice.number, invoice.title)
+    )
+
+
+def link_document(tx: Transaction, context: Ready, invoice: Invoice, document: Document, today: Any, now: Any) -> Link:
+    """A document that was in Xero before: linked, its fields written to the CRM, its stage left alone."""
+    link = Link(
+        portal_id=context.portal.id,
+        organisation_id=context.organisation.id,
+        crm_kind="invoice",
+        crm_id=invoice.id,
+        xero_kind="invoice",
+        xero_id=document.id,
+        crm_stage=invoice.stage_id,
+        crm_updated_at=invoice.updated_at,
+        settings_number=context.settings_number,
+        how="linked",
+        created_at=now,
+    )
+    see(link, document, today)
+    tx.add(link)
+    tx.flush()
+    payload = {"link": link.id, "stage": False}
+    bell = jobs.portal_bell(context.portal.id)
+    jobs.order(tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, f"back:{invoice.id}", bell, context.organisation.id, jobs.BULK, None, payload), now)
+    activity.record(
+        tx, context.portal.id, "activity.linked", now, organisation_id=context.organisation.id, subject=f"invoice:{invoice.id}", xero_id=document.id, number=document.number
+    )
+    return link
+
+
+def doubtful(services: Services, visitor: Visitor) -> tuple[DoubtfulPair, ...]:
+    """Pairs that a person must decide, best first."""
+    if not visitor.admin:
+        raise NotAllowed
+    with services.db.reading() as session:
+        connection = live_connection(session, visitor.portal_id)
+        if connection is None:
+            return ()
+        rows = session.scalars(
+            select(Doubt)
+            .where(Doubt.portal_id == visitor.portal_id, Doubt.organisation_id == connection.organisation_id, Doubt.decided.is_(None))
+            .order_by(Doubt.score.desc(), Doubt.id)
+        ).all()
+    return tuple(
+        DoubtfulPair(
+            one.id,
+            "document" if one.xero_kind == "invoice" else "customer",
+            one.shown["crm_label"],
+            one.shown["crm_detail"],
+            one.shown["xero_label"],
+            one.shown["xero_detail"],
+            one.score,
+            tuple(Told(f"reason.{reason}") for reason in one.shown["reasons"]),
+        )
+        for one in rows
+    )
+
+
+def decide(services: Services, visitor: Visitor, pair_id: int, accept: bool) -> None:
+    """The same, or not the same. Linking one pair ends the rival pairs of both sides."""
+    if not visitor.admin:
+        raise NotAllowed
+    now = services.now()
+    with services.db.transaction() as tx:
+        context = ready(tx, visitor.portal_id)
+        doubt = tx.scalar(select(Doubt).where(Doubt.id == pair_id, Doubt.portal_id == visitor.portal_id, Doubt.decided.is_(None)).with_for_update())
+        if doubt is None:
+            raise NotHere
+        doubt.decided, doubt.decided_by = ("yes" if accept else "no"), visitor.user_id
+        if not accept:
+            return
+        if doubt.xero_kind == "invoice":
+            bell = jobs.portal_bell(visitor.portal_id)
+            link = _link_of(tx, context, doubt, now)
+            link.crm_stage = ""
+            jobs.order(
+                tx,
+                jobs.Order(visitor.portal_id, jobs.PULL, f"invoice:{link.crm_id}", jobs.organisation_bell(context.organisation.id), context.organisation.id, jobs.PEOPLE, visitor.user_id),
+                now,
+            )
+            tx.after_commit(lambda: services.bells.ring(jobs.organisation_bell(context.organisation.id)))
+            tx.after_commit(lambda: services.bells.ring(bell))
+        else:
+            _link_of(tx, context, doubt, now)
+        rivals = (Doubt.portal_id == visitor.portal_id) & (Doubt.organisation_id == context.organisation.id) & Doubt.decided.is_(None)
+        tx.execute(delete(Doubt).where(rivals, (Doubt.crm_subject == doubt.crm_subject) | ((Doubt.xero_id == doubt.xero_id) & (doubt.xero_kind == "invoice"))))
+
+
+def _link_of(tx: Transaction, context: Ready, doubt: Doubt, now: Any) -> Link:
+    kind, _, number = doubt.crm_subject.partition(":")
+    held = tx.scalar(
+        select(Link).where(
+            Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind == kind, Link.crm_id == int(number), Link.ended_at.is_(None)
+        )
+    )
+    if held is not None:
+        raise Problem("link.taken")
+    link = Link(
+        portal_id=context.portal.id,
+        organisation_id=context.organisation.id,
+        crm_kind=kind,
+        crm_id=int(number),
+        xero_kind=doubt.xero_kind,
+        xero_id=doubt.xero_id,
+        how="decided",
+        created_at=now,
+    )
+    tx.add(link)
+    tx.flush()
+    activity.record(
+        tx,
+        context.portal.id,
+        "activity.contact_linked" if doubt.xero_kind == "contact" else "activity.linked",
+        now,
+        organisation_id=context.organisation.id,
+        subject=doubt.crm_subject,
+        xero_id=doubt.xero_id,
+        customer=doubt.shown["crm_label"],
+        contact=doubt.shown["xero_label"],
+        number=doubt.shown["xero_label"],
+    )
+    return link
+
+
+def move_stages(services: Services, visitor: Visitor) -> None:
+    """The person said yes: the stages of linked documents follow what Xero says; this runs the portal's robots (RULES 9)."""
+    if not visitor.admin:
+        raise NotAllowed
+    now, bell = services.now(), jobs.portal_bell(visitor.portal_id)
+    with services.db.transaction() as tx:
+        context = ready(tx, visitor.portal_id)
+        links = tx.scalars(
+            select(Link).where(
+                Link.portal_id == visitor.portal_id, Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.how == "linked", Link.ended_at.is_(None)
+            )
+        ).all()
+        orders = [
+            jobs.Order(visitor.portal_id, jobs.WRITE_BACK, f"back:{one.crm_id}", bell, context.organisation.id, jobs.BULK, visitor.user_id, {"link": one.id, "force": True})
+            for one in links
+        ]
+        jobs.order_many(tx, orders, now)
+        run_row = _run_row(tx, visitor.portal_id, context.organisation.id)
+        if run_row is not None:
+            run_row.counts = {**(run_row.counts or {}), "would_move": 0}
+        tx.after_commit(lambda: services.bells.ring(bell))
