@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def run(arguments: Sequence[str]) -> int:
         return action(Tree.here(), rest)
     except Advice as advice:
         print(f"\n{advice}", file=sys.stderr, flush=True)
+        return 2
+    except PermissionError as refused:
+        print(
+            f"\nThis user may not write to {refused.filename}, which another user made. This command helps: sudo chown -R $(id -u) .",
+            file=sys.stderr,
+            flush=True,
+        )
         return 2
     except KeyboardInterrupt:
         return 130
@@ -107,9 +115,19 @@ def _call(tree: Tree, *arguments: str) -> int:
     with subprocess.Popen([str(tree.python), *arguments], cwd=tree.root, env=child_environment()) as process:
         try:
             return process.wait()
-        except BaseException:
-            process.terminate()  # Ctrl-C reaches it by itself; a TERM to us does not
+        except (KeyboardInterrupt, SystemExit) as stop:
+            _end(process, already_told=isinstance(stop, KeyboardInterrupt))
             raise
+
+
+def _end(process: subprocess.Popen[bytes], already_told: bool) -> None:
+    """Let it put its things in order. Ctrl-C at a terminal reaches it by itself; a TERM to us, or to make, does not."""
+    for number in (None if already_told else signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+        if number is not None:
+            process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=15)
+            return
 
 
 def _without_dashes(arguments: list[str]) -> list[str]:

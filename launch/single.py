@@ -77,11 +77,8 @@ class Run:
 
 
 def _open(var: Path) -> int:
-    try:
-        var.mkdir(mode=0o700, exist_ok=True)
-        return os.open(var / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except PermissionError as refused:
-        raise Advice(f"This user may not write to {refused.filename}, left by another user. This command helps: sudo rm -r var") from refused
+    var.mkdir(mode=0o700, exist_ok=True)
+    return os.open(var / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _locked(lock: int) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,9 +56,16 @@ def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     environment = dict(os.environ if base is None else base)
     home = environment.get("HOME", "")
     if not home or not os.access(home, os.W_OK):
-        environment["HOME"] = str(Path(tempfile.gettempdir()) / f"tallybridge-home-{os.getuid()}")
-        Path(environment["HOME"]).mkdir(mode=0o700, exist_ok=True)
+        environment["HOME"] = _borrowed_home()
     for name in ("NO_PROXY", "no_proxy"):
         environment[name] = ",".join(filter(None, [environment.get(name), "localhost", "127.0.0.1"]))
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
+
+
+@functools.cache
+def _borrowed_home() -> str:
+    """For users who have none, such as a service's: package managers want to keep a cache somewhere."""
+    home = tempfile.mkdtemp(prefix="tallybridge-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,6 @@ SENTENCES: dict[str, str | Counted] = {
     "send.before_start": _("Dated %(date)s, before the start date %(start)s. Change the start date if it should go."),
     "send.contact_archived": _("The contact %(contact)s is archived in Xero. Restore it there, then send again."),
     "send.contact_missing": _("Xero has no contact for %(customer)s, and creating customers is switched off. Create it in Xero or allow it in the settings."),
-    "send.contact_ambiguous": _("Several contacts in Xero could be %(customer)s. Decide which one it is."),
     "send.currency_missing": _("Your Xero organisation does not use %(currency)s. Add the currency in Xero, then send again."),
     "send.customer_gone": _("The customer of this invoice does not exist any more. Choose another one in the invoice."),
     "send.deleted": _("The invoice was deleted in Bitrix24."),
@@ -97,14 +96,15 @@ SENTENCES: dict[str, str | Counted] = {
     "send.tax_rate_differs": _("Line “%(row)s” has %(rate)s tax, but %(tax)s in Xero is %(tax_rate)s %%. Choose the tax rate again."),
     "send.tax_unmapped": _("No Xero tax rate is chosen for %(rate)s (line “%(row)s”). Choose one."),
     "edit.conflict": _("Changed here and in Xero since the last transfer: %(differences)s. Make both sides equal, then send again."),
-    "edit.gone": _("%(number)s was voided or deleted in Xero, so it cannot be updated."),
+    "edit.gone": _("The document was voided or deleted in Xero, so it cannot be updated."),
     "edit.locked": _("The document is dated in a locked period (%(date)s, locked up to %(lock)s). Ask your bookkeeper to move the lock date."),
     "edit.paid": _("It is paid or credited in Xero, so this cannot change any more: %(fields)s. Remove the payment in Xero first."),
     "link.taken": _("This invoice or its Xero document is already linked to another one."),
     "pull.not_linked": _("This invoice is not in Xero yet. Send it first."),
     # Set-up
     "effect.already_sent": _n(
-        "%(count)s invoice that was sent before keeps what it has until it is sent again.", "%(count)s invoices that were sent before keep what they have until they are sent again."
+        "%(count)s invoice that was sent before keeps what it has until it is sent again.",
+        "%(count)s invoices that were sent before keep what they have until they are sent again.",
     ),
     "effect.create_contacts": _("Whether missing customers are created in Xero changes."),
     "effect.create_items": _("Whether missing items are created in Xero changes."),
@@ -148,16 +148,18 @@ SENTENCES: dict[str, str | Counted] = {
     "connect.no_organisation": _("You allowed no organisation. Try again and choose one at Xero."),
     "connect.other_browser": _("This answer from Xero was not asked for in this browser. Open Xero again from Bitrix24."),
     "connect.refused": _("You did not allow access, so nothing was connected. Try again when you are ready."),
-    "connect.role_refused": _("Your role in this Xero organisation does not permit it. Ask for the role Standard or Adviser, or let somebody who has it connect."),
+    "connect.role_refused": _(
+        "Your role in this Xero organisation does not permit it. Ask for the role Standard or Adviser, or let somebody who has it connect."
+    ),
     "connect.state_unknown": _("This answer from Xero does not belong to a connection that was begun here. Open Xero again from Bitrix24."),
     "connect.ticket_used": _("This window was opened before or too long ago. Open Xero again from Bitrix24."),
     "connect.too_late": _("It took too long at Xero. Try again."),
     "connect.used_already": _("This answer from Xero was used already. If you are not connected, try again."),
     "connect.xero_error": _("Xero reported an error: %(error)s. Try again."),
-    "login.busy": _("Xero's access is being renewed. Try again in a few seconds."),
-    "login.gone": _("The Xero login of this connection is gone. Connect to Xero again."),
-    "login.no_answer": _("Xero did not answer when the access was to be renewed. It is tried again."),
-    "login.no_token": _("There is no access to Xero any more. Connect again."),
+    "login.busy": _("The access is being renewed. Try again in a few seconds."),
+    "login.gone": _("The stored access is gone. An administrator must open the app and connect again."),
+    "login.no_answer": _("The access could not be renewed for lack of an answer. It is tried again."),
+    "login.no_token": _("The stored access has ended. An administrator must open the app and connect again."),
     "login.other_portal": _("The stored access belongs to another Bitrix24. An administrator must open the app."),
     "organisation.paused": _("Xero pauses this organisation until %(until)s. Everything waits and goes on by itself."),
     "portal.disconnected": _("Xero was disconnected before this was done. Connect again and send it once more."),
@@ -223,6 +225,16 @@ SENTENCES: dict[str, str | Counted] = {
     "bitrix24.unknown": _("Bitrix24 answered: %(error)s %(text)s."),
     "bitrix24.unreadable": _("Bitrix24 sent a value that cannot be read: %(value)s."),
     "bitrix24.user_gone": _("The person whose access was used has left this Bitrix24. An administrator must open the app."),
+    # Statuses of Xero
+    "status.draft": _("Draft"),
+    "status.submitted": _("Awaiting approval"),
+    "status.authorised": _("Awaiting payment"),
+    "status.sent": _("Sent to customer"),
+    "status.overdue": _("Overdue"),
+    "status.part_paid": _("Part paid"),
+    "status.paid": _("Paid"),
+    "status.voided": _("Voided"),
+    "status.deleted": _("Deleted"),
     # Xero
     "xero.account_archived": _("The account %(account)s is archived in Xero. Choose another ledger account."),
     "xero.account_invalid": _("Xero does not accept the account %(account)s here. Choose another ledger account."),
@@ -296,7 +308,6 @@ _STAGES = (_("Change the stages"), "stages")
 _TAXES = (_("Choose tax rates"), "taxes")
 _SETUP = (_("Finish the set-up"), "setup")
 _TAKE_OVER = (_("Take over"), "takeover")
-_DOUBTFUL = (_("Decide"), "doubtful")
 
 REPAIRS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("send.account_missing", "send.account_archived", "send.account_not_allowed", "xero.account_archived", "xero.account_invalid"), _LEDGERS),
@@ -305,24 +316,11 @@ REPAIRS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("xero.tax_invalid", "xero.tax_missing", "xero.tax_account_mismatch"), _TAXES),
     **dict.fromkeys(("send.before_start", "send.other_seller", "send.number_taken", "xero.number_taken"), _ORGANISATION),
     **dict.fromkeys(("xero.disconnected", "xero.grant_invalid", "xero.token_invalid", "xero.token_foreign", "xero.scope_missing"), _CONNECT),
-    **dict.fromkeys(("login.gone", "login.no_token", "portal.not_connected", "portal.disconnected"), _CONNECT),
+    **dict.fromkeys(("portal.not_connected", "portal.disconnected"), _CONNECT),
     **dict.fromkeys(("portal.service_gone", "portal.no_service_admin"), _TAKE_OVER),
     "portal.not_set_up": _SETUP,
     "send.stage_not_sent": _STAGES,
     "setup.nothing_would_go": _STAGES,
-    "send.contact_ambiguous": _DOUBTFUL,
-}
-
-STATUS_WORDS = {
-    "draft": _("Draft"),
-    "submitted": _("Awaiting approval"),
-    "authorised": _("Awaiting payment"),
-    "sent": _("Sent to customer"),
-    "overdue": _("Overdue"),
-    "part_paid": _("Part paid"),
-    "paid": _("Paid"),
-    "voided": _("Voided"),
-    "deleted": _("Deleted"),
 }
 
 FIELD_WORDS = {
@@ -367,11 +365,6 @@ def repair(code: str, lang: str = "") -> tuple[str, str] | None:
     return (_translations(lang).ugettext(found[0]), found[1]) if found else None
 
 
-def status_word(word: str, lang: str = "") -> str:
-    """A status of Xero as people read it."""
-    return _translations(lang).ugettext(STATUS_WORDS[word]) if word in STATUS_WORDS else word
-
-
 @lru_cache(maxsize=128)
 def locale_of(lang: str) -> str:
     """The locale for a Bitrix24 language code; unknown codes read English."""
@@ -402,7 +395,7 @@ def _count(params: Mapping[str, Any]) -> int:
 def _tidy(text: str) -> str:
     """A parameter that was not stored leaves no hole: no colon, bracket or quotes around nothing."""
     text = re.sub(r"\s*[(]\s*[,)][)]?|\s*“”", "", text)
-    return re.sub(r"\s*:\s*\.?$", ".", re.sub(r"\s+([.,;])", r"\1", text)).strip()
+    return re.sub(r"\s*:\s*\.?$", ".", re.sub(r"\s+(?=[\s.,;])", "", text)).strip()
 
 
 class _Values(dict[str, str]):
@@ -423,7 +416,7 @@ _Writer = Callable[[Any, Mapping[str, Any], str], str]
 
 def _plain(value: Any, _params: Mapping[str, Any], lang: str) -> str:
     if isinstance(value, list):
-        return "; ".join(str(one) for one in value)
+        return "; ".join(str(one).rstrip(". ") for one in value) + "."
     return _day(value, lang) if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else str(value)
 
 
@@ -443,7 +436,7 @@ def _until(value: Any, _params: Mapping[str, Any], lang: str) -> str:
 
 
 def _seconds(value: Any, _params: Mapping[str, Any], lang: str) -> str:
-    return format_timedelta(float(value), granularity="second", locale=_locale(lang))
+    return format_timedelta(timedelta(seconds=float(value)), granularity="second", locale=_locale(lang))
 
 
 def _cause(value: Any, params: Mapping[str, Any], lang: str) -> str:
@@ -456,7 +449,7 @@ def _rate(value: Any, _params: Mapping[str, Any], lang: str) -> str:
 
 
 def _status(value: Any, _params: Mapping[str, Any], lang: str) -> str:
-    return status_word(str(value), lang) if str(value) in STATUS_WORDS else _plain(value, _params, lang)
+    return sentence(f"status.{value}", {}, lang) if f"status.{value}" in SENTENCES else _plain(value, _params, lang)
 
 
 def _field(name: str, lang: str) -> str:

@@ -20,7 +20,7 @@ from plugin.web.here import services, visitor
 from plugin.web.words import WORDS
 
 #: Where each way out of a problem leads: the action of `sentences.repair` to the address of its page.
-WAYS_OUT = {
+WAYS_OUT: dict[str, tuple[str, dict[str, Any]]] = {
     "connect": ("frame.settings.connection.shown", {}),
     "organisation": ("frame.settings.step", {"number": 1}),
     "ledgers": ("frame.settings.step", {"number": 2}),
@@ -28,9 +28,6 @@ WAYS_OUT = {
     "taxes": ("frame.settings.step", {"number": 4}),
     "setup": ("frame.settings.shown", {}),
     "takeover": ("frame.settings.shown", {}),
-    "doubtful": ("frame.settings.doubtful", {}),
-    "invoices": ("frame.invoices.listed", {}),
-    "batches": ("frame.batches.listed", {}),
 }
 
 

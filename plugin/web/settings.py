@@ -7,6 +7,8 @@ Fields that `set_up.save` receives, by step: 1 `start_date` (ISO), `seller` (ids
 
 from __future__ import annotations
 
+from typing import cast
+
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
@@ -44,7 +46,7 @@ def step(number: int) -> ResponseReturnValue:
 @blueprint.post("/<int:number>")
 def save(number: int) -> ResponseReturnValue:
     """Keep a step and show the next one, or the same with what is wrong in it."""
-    return _wizard(set_up.save(services(), visitor(), number, request.form))
+    return _wizard(set_up.save(services(), visitor(), number, cast(set_up.Form, request.form)))
 
 
 @blueprint.post("/confirm")

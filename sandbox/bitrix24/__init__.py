@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta, timezone, tzinfo
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -91,7 +92,7 @@ class Bitrix24:
 
     @staticmethod
     def _app(name: str) -> Flask:
-        app = Flask(name, static_folder=None)
+        app = Flask(name, root_path=str(Path(__file__).parent), static_folder=None, template_folder=None)
         app.json.sort_keys = False  # type: ignore[attr-defined]
 
         @app.get("/healthz")

@@ -83,8 +83,8 @@ class Limits:
     def of(self, tenant_id: str) -> Allowance:
         """Each organisation's windows turn at a moment of their own (X§3.1)."""
         if tenant_id not in self.allowances:
-            offset = self.started + sum(tenant_id.encode()) % 7
-            self.allowances[tenant_id] = Allowance(Meter(60, offset), Meter(DAY_SECONDS, offset))
+            turn = sum(tenant_id.encode()) % 7
+            self.allowances[tenant_id] = Allowance(Meter(60, self.started - turn), Meter(DAY_SECONDS, self.started - turn * 3600))
         return self.allowances[tenant_id]
 
     def _rolling(self, name: str) -> bool:

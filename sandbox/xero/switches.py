@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.controls import Switches
 
-_ALL: tuple[tuple[str, tuple[str, ...], str], ...] = (
+ALL: tuple[tuple[str, tuple[str, ...], str], ...] = (
     # sign-in
     ("tier", ("core", "starter", "full"), "X§3.4: the app's tier. starter: five organisations; full: no free connection at all"),
     ("tier_refusal", ("page", "access_denied"), "X§3.4 unverified: what a consent beyond the tier meets"),
@@ -94,5 +94,5 @@ _ALL: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 def define(switches: Switches) -> None:
     """Declare them all."""
-    for name, positions, note in _ALL:
+    for name, positions, note in ALL:
         switches.define(name, *positions, note=note)

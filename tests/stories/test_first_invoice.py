@@ -41,4 +41,4 @@ def test_an_invoice_goes_to_xero_and_comes_back_paid(office: Office) -> None:
     office.sandbox.xero.pay(number)
     alice.fetch(ids[0])
 
-    assert crm.invoices[ids[0]]["stageId"] == crm.stage_id("Paid")
+    assert crm.invoices[ids[0]]["stageId"] == crm.stage_id("P")
