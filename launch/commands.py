@@ -12,6 +12,7 @@ from types import FrameType
 
 from launch import setup
 from launch.components import require_components
+from launch.processes import dies_with_us
 from launch.tree import Advice, Tree, child_environment
 
 HELP = """\
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"There is no {verb!r}.\n\n{HELP}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell script's `&` would have us and our children ignore it
     try:
         return action(Tree.here(), rest)
     except Advice as advice:
@@ -112,7 +114,8 @@ def _lint(tree: Tree, arguments: list[str]) -> int:
 
 def _call(tree: Tree, *arguments: str) -> int:
     """Our environment's Python, with a module rather than a script, so that a moved checkout still finds it."""
-    with subprocess.Popen([str(tree.python), *arguments], cwd=tree.root, env=child_environment()) as process:
+    command, ends_when_we_are_killed = [str(tree.python), *arguments], dies_with_us(signal.SIGINT)
+    with subprocess.Popen(command, cwd=tree.root, env=child_environment(), preexec_fn=ends_when_we_are_killed) as process:
         try:
             return process.wait()
         except (KeyboardInterrupt, SystemExit) as stop:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from plugin.config import Config
+    from plugin.db import Database
     from plugin.services import Services
 
 __version__ = "0.1.0"
@@ -47,15 +48,13 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
     return app
 
 
-def make_services(config: Config, database: object) -> Services:
+def make_services(config: Config, database: Database) -> Services:
     """The real parts for this configuration; nothing is contacted yet."""
     from plugin.bells import Bells
-    from plugin.db import Database
     from plugin.limits import Bitrix24Limits, XeroLimits, patient_redis
     from plugin.services import Services
     from plugin.wire import Addresses, Wire
 
-    assert isinstance(database, Database)
     redis = patient_redis(config.redis_url)
     fixed = (*config.bitrix24_oauth_urls, config.xero_identity_url, config.xero_api_url)
     wire = Wire(Addresses(fixed, config.bitrix24_portals), f"Tallybridge/{__version__} ({config.public_url})")

@@ -26,7 +26,23 @@ def record(
     **params: Any,
 ) -> None:
     """Write one sentence down."""
-    record_many(tx, [row(portal_id, code, now, organisation_id=organisation_id, subject=subject, user_id=user_id, user_name=user_name, batch_id=batch_id, xero_id=xero_id, **params)])
+    record_many(
+        tx,
+        [
+            row(
+                portal_id,
+                code,
+                now,
+                organisation_id=organisation_id,
+                subject=subject,
+                user_id=user_id,
+                user_name=user_name,
+                batch_id=batch_id,
+                xero_id=xero_id,
+                **params,
+            )
+        ],
+    )
 
 
 def row(portal_id: int, code: str, now: datetime, **rest: Any) -> dict[str, Any]:

@@ -37,31 +37,31 @@ def register(app: Flask) -> None:
     @app.cli.command("worker")
     def worker() -> None:
         """Do the ordered work, until stopped."""
-        from plugin import worker as work
+        from plugin.worker import run
 
         log_to_stderr()
-        work.run(_services())
+        run(_services())
 
     @app.cli.command("sweep")
     @click.option("--once", is_flag=True, help="One round, for cron; otherwise every five seconds.")
     def sweep(once: bool) -> None:
         """Find what no bell announced, and tidy up. Safe to run twice."""
-        from plugin import sweep as sweeping
+        from plugin.sweep import run
 
         log_to_stderr()
-        sweeping.run(_services(), once)
+        run(_services(), once)
 
     @app.cli.command("doctor")
     def doctor() -> None:
         """Check the configuration and everything it points at; exit 1 when something is wrong."""
-        from plugin import doctor as checks
+        from plugin.doctor import examine
 
         try:
             config: Config | None = Config.from_env()
             faults: list[str] = []
         except ConfigError as error:
             config, faults = None, error.faults
-        faults += checks.examine(_services(), config)
+        faults += examine(_services(), config)
         for fault in faults:
             click.echo(f"✗ {fault}")
         click.echo("All is well." if not faults else f"{len(faults)} thing(s) to put right.")

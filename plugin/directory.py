@@ -31,7 +31,9 @@ CHUNK = 500
 Progress = Callable[[str, int, int], None]
 
 
-def ensure(services: Services, books: XeroBooks, resources: Sequence[str], *, fresh_for: float = durations.DIRECTORY_FRESH, progress: Progress | None = None) -> None:
+def ensure(
+    services: Services, books: XeroBooks, resources: Sequence[str], *, fresh_for: float = durations.DIRECTORY_FRESH, progress: Progress | None = None
+) -> None:
     """Read what of these resources was never read or is older than `fresh_for` seconds; contacts and items only what changed."""
     now = services.now()
     with services.db.reading() as session:
@@ -182,7 +184,10 @@ def accounts(session: Session, organisation_id: int) -> dict[str, Account]:
 
 def tax_rates(session: Session, organisation_id: int) -> dict[str, TaxRate]:
     """Tax rates by TaxType."""
-    found = (TaxRate(**{**row.body, "rate": Decimal(row.body["rate"]), "active": row.active and row.body["active"]}) for row in _rows(session, organisation_id, TAX, whole=True))
+    found = (
+        TaxRate(**{**row.body, "rate": Decimal(row.body["rate"]), "active": row.active and row.body["active"]})
+        for row in _rows(session, organisation_id, TAX, whole=True)
+    )
     return {one.tax_type: one for one in found}
 
 
@@ -206,7 +211,9 @@ def contact_value(row: DirectoryEntry) -> Contact:
     return Contact(**body)
 
 
-def contacts_with(session: Session, organisation_id: int, *, numbers: Iterable[str] = (), name_keys: Iterable[str] = (), ids: Iterable[str] = ()) -> list[Contact]:
+def contacts_with(
+    session: Session, organisation_id: int, *, numbers: Iterable[str] = (), name_keys: Iterable[str] = (), ids: Iterable[str] = ()
+) -> list[Contact]:
     """Contacts that carry one of these ContactNumbers, normalised names or ids; in statements of five hundred."""
     found: dict[str, Contact] = {}
     for column, values in ((DirectoryEntry.code, numbers), (DirectoryEntry.name_key, name_keys), (DirectoryEntry.xero_id, ids)):

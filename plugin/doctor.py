@@ -9,10 +9,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
-from plugin import ROOT
 from plugin.config import Config
 from plugin.services import Services
 
+ROOT = Path(__file__).resolve().parent.parent
 VENDOR = ("htmx.min.js", "b24jssdk.js")
 
 
@@ -40,11 +40,19 @@ def _addresses(config: Config) -> list[str]:
     parts = urlsplit(config.public_url)
     if parts.scheme != "https" and parts.hostname != "localhost":
         faults.append("PUBLIC_URL is not https: Bitrix24 and Xero refuse it. Put the app behind a TLS proxy and name that address.")
-    for name, url in (("XERO_AUTHORIZE_URL", config.xero_authorize_url), ("XERO_IDENTITY_URL", config.xero_identity_url), ("XERO_API_URL", config.xero_api_url)):
+    for name, url in (
+        ("XERO_AUTHORIZE_URL", config.xero_authorize_url),
+        ("XERO_IDENTITY_URL", config.xero_identity_url),
+        ("XERO_API_URL", config.xero_api_url),
+    ):
         if urlsplit(url).scheme != "https":
             faults.append(f"{name} is not https: right for trying out, wrong for real books.")
     faults += [f"BITRIX24_OAUTH_URL names {url}, which is not https." for url in config.bitrix24_oauth_urls if urlsplit(url).scheme != "https"]
-    faults += [f"BITRIX24_PORTALS names {url}, which is not https: tokens would travel in the open." for url in config.bitrix24_portals if urlsplit(url).scheme != "https"]
+    faults += [
+        f"BITRIX24_PORTALS names {url}, which is not https: tokens would travel in the open."
+        for url in config.bitrix24_portals
+        if urlsplit(url).scheme != "https"
+    ]
     if config.database_url.startswith("sqlite"):
         faults.append("DATABASE_URL is SQLite: fine on one machine; use PostgreSQL when web and workers run on several.")
     return faults

@@ -120,7 +120,9 @@ def claim(tx: Transaction, bell: str, kinds: Sequence[str], now: datetime, fence
 
 def anything_due(session: Session, bell: str, kinds: Sequence[str], now: datetime, priority: int = BULK) -> bool:
     """Does work wait for this bell that may start now?"""
-    return bool(session.scalar(select(exists().where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds), Job.run_at <= now, Job.priority <= priority))))
+    return bool(
+        session.scalar(select(exists().where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds), Job.run_at <= now, Job.priority <= priority)))
+    )
 
 
 def finish(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Problem | None = None) -> None:
@@ -154,7 +156,9 @@ def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, proble
     pairs = []
     for part in _parts(ids):
         pairs += tx.execute(
-            select(Job.id, twin.id).join(twin, and_(twin.portal_id == Job.portal_id, twin.kind == Job.kind, twin.subject == Job.subject, twin.state == "waiting")).where(Job.id.in_(part))
+            select(Job.id, twin.id)
+            .join(twin, and_(twin.portal_id == Job.portal_id, twin.kind == Job.kind, twin.subject == Job.subject, twin.state == "waiting"))
+            .where(Job.id.in_(part))
         ).all()
     for old, new in pairs:
         call = tx.scalar(select(Job.call_id).where(Job.id == old))
@@ -196,7 +200,10 @@ def end_batches(tx: Transaction, batch_ids: Iterable[int], now: datetime) -> lis
     for batch_id in sorted(set(batch_ids)):
         open_documents = exists().where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("waiting", "running")))
         done = tx.execute(
-            update(Batch).where(Batch.id == batch_id, Batch.state == "running", ~open_documents).values(state="done", finished_at=now).execution_options(synchronize_session=False)
+            update(Batch)
+            .where(Batch.id == batch_id, Batch.state == "running", ~open_documents)
+            .values(state="done", finished_at=now)
+            .execution_options(synchronize_session=False)
         )
         if done.rowcount == 1:  # type: ignore[attr-defined]
             ended.append(batch_id)

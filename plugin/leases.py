@@ -81,5 +81,8 @@ def renewed(db: Database, name: str, fence: int, now: Callable[[], datetime], pa
 
 def _extend(tx: Transaction, name: str, fence: int, now: datetime, seconds: float) -> None:
     tx.execute(
-        update(Lease).where(Lease.name == name, Lease.fence == fence).values(until=now + timedelta(seconds=seconds)).execution_options(synchronize_session=False)
+        update(Lease)
+        .where(Lease.name == name, Lease.fence == fence)
+        .values(until=now + timedelta(seconds=seconds))
+        .execution_options(synchronize_session=False)
     )

@@ -140,7 +140,7 @@ class XeroLimits:
     def take(self, tenant: str, lane: Lane) -> Slot | Wait:
         """One slot, or how long to wait; never blocks. Raises a problem when Redis is away."""
         slot = uuid.uuid4().hex
-        values = [lane, slot, WINDOW_MS, MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE, SLOT_MS]
+        values: list[str | int | float] = [lane, slot, WINDOW_MS, MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE, SLOT_MS]
         try:
             granted, wait, why = self._take(keys=[*self._keys(tenant), "xero:app"], args=values)
         except RedisError as error:
@@ -149,7 +149,14 @@ class XeroLimits:
 
     def give_back(self, slot: Slot, *, minute_left: int | None, day_left: int | None, hold: float = 0.0, why: str = "") -> None:
         """Return a slot with what the headers said; `hold` seconds pause the whole organisation (a 429)."""
-        values = [slot.id, -1 if minute_left is None else minute_left, -1 if day_left is None else day_left, int(hold * 1000), why, MINUTE_CALLS]
+        values: list[str | int | float] = [
+            slot.id,
+            -1 if minute_left is None else minute_left,
+            -1 if day_left is None else day_left,
+            int(hold * 1000),
+            why,
+            MINUTE_CALLS,
+        ]
         try:
             self._give(keys=self._keys(slot.tenant), args=values)
         except RedisError:
@@ -197,7 +204,7 @@ class Bitrix24Limits:
     def halt(self, portal: str, seconds: float) -> None:
         """The portal said 503: all of its workers stop for a while."""
         try:
-            seconds_now, micro = self._redis.time()  # type: ignore[misc]
+            seconds_now, micro = self._redis.time()
             self._redis.hset(f"bitrix24:{portal}", "hold", int((seconds_now + seconds) * 1000 + micro / 1000))
         except RedisError:
             return

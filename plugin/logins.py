@@ -73,7 +73,9 @@ def _refresh_in_turn(services: Services, model: Any, login_id: int, stale: str |
         login = session.get(model, login_id)
     values: dict[str, Any] = {}
     try:
-        fresh_already = login.access_token and login.access_token != stale and login.expires_at and login.expires_at > services.now() + timedelta(seconds=margin)
+        fresh_already = (
+            login.access_token and login.access_token != stale and login.expires_at and login.expires_at > services.now() + timedelta(seconds=margin)
+        )
         if fresh_already:
             return str(login.access_token)
         if not login.refresh_token:
@@ -105,7 +107,12 @@ def _mark_connections(services: Services, model: Any, login_id: int, code: str) 
 def _refresh_xero(services: Services, login: XeroLogin) -> dict[str, Any]:
     tokens = _again_if_lost(lambda: xero_oauth.refresh(services.wire, services.config, str(login.refresh_token)))
     now = services.now()
-    return {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "expires_at": now + timedelta(seconds=tokens.expires_in), "refreshed_at": now}
+    return {
+        "access_token": tokens.access_token,
+        "refresh_token": tokens.refresh_token,
+        "expires_at": now + timedelta(seconds=tokens.expires_in),
+        "refreshed_at": now,
+    }
 
 
 def _refresh_bitrix24(services: Services, login: Bitrix24Login) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Boolean, Date, ForeignKey, Index, Integer, LargeBinary, MetaData, Numeric, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -27,7 +27,15 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, date: Date, Decimal: Money, bool: Boolean, bytes: LargeBinary, dict[str, Any]: Json, list[Any]: Json}
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime,
+        date: Date,
+        Decimal: Money,
+        bool: Boolean,
+        bytes: LargeBinary,
+        dict[str, Any]: Json,
+        list[Any]: Json,
+    }
 
 
 def _portal() -> Mapped[int]:
@@ -272,7 +280,14 @@ class Link(Base):
     __tablename__ = "link"
     __table_args__ = (
         Index(
-            "uq_link_crm", "portal_id", "organisation_id", "crm_kind", "crm_id", unique=True, sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")
+            "uq_link_crm",
+            "portal_id",
+            "organisation_id",
+            "crm_kind",
+            "crm_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
         ),
         # Two companies of one name may share a contact; a document belongs to one invoice only.
         Index(

@@ -269,5 +269,3 @@ def books_of(services: Services, connection: Connection, lane: Lane) -> XeroBook
     with services.db.reading() as session:
         organisation = session.get_one(Organisation, connection.organisation_id)
     return XeroBooks(services, organisation.id, organisation.tenant_id, connection.xero_login_id, lane)
-
-

@@ -48,7 +48,7 @@ class _Worker(SimpleWorker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> Any:
         stopping.set()
-        return super().request_stop(signum, frame)
+        return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
 
 def run(services: Services) -> None:

@@ -170,9 +170,7 @@ def cut_connection() -> None:
             pass
 
 
-def attach(
-    app: Flask, controls: Controls, quiet: str = r"^/(_sandbox|static|face)", admit: Callable[[], Response | None] | None = None
-) -> None:
+def attach(app: Flask, controls: Controls, quiet: str = r"^/(_sandbox|static|face)", admit: Callable[[], Response | None] | None = None) -> None:
     """Let the levers act on every call of a stand-in, its own pages and levers excepted.
 
     `admit` may refuse a call before latency and faults are applied, as a partner's gateway does.

@@ -95,8 +95,15 @@ def _record_others(flight: Flight, brought: Sequence[Document]) -> None:
             leases.check(tx, flight.lease, flight.fence)
             query = (
                 select(Link)
-                .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
-                .where(Link.organisation_id == flight.books.organisation_id, Link.xero_kind == "invoice", Link.xero_id.in_(ids[start : start + CHUNK]), Link.ended_at.is_(None))
+                .join(
+                    Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None)
+                )
+                .where(
+                    Link.organisation_id == flight.books.organisation_id,
+                    Link.xero_kind == "invoice",
+                    Link.xero_id.in_(ids[start : start + CHUNK]),
+                    Link.ended_at.is_(None),
+                )
             )
             bell = jobs.organisation_bell(flight.books.organisation_id)
             for link in tx.scalars(query):
@@ -137,7 +144,14 @@ def _changed(recorder: Recorder, one: Work, seen_before: Link, document: Documen
     recorder.outcome(one.job, "updated" if changed else "unchanged")
     if changed:
         recorder.say(
-            one.job, "activity.status_changed", xero_id=document.id, number=document.number, before=was, after=link.xero_word, due_before=str(amount), due=str(link.amount_due)
+            one.job,
+            "activity.status_changed",
+            xero_id=document.id,
+            number=document.number,
+            before=was,
+            after=link.xero_word,
+            due_before=str(amount),
+            due=str(link.amount_due),
         )
     order_write_back(recorder, one.job, link, was=was)
     return True

@@ -91,7 +91,11 @@ def order_write_back(recorder: Recorder, job: Job, link: Link, *, was: str = "",
     """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written."""
     bell = jobs.portal_bell(link.portal_id)
     payload = {"was": was, "log": log, "link": link.id}
-    jobs.order(recorder.tx, jobs.Order(link.portal_id, jobs.WRITE_BACK, f"back:{link.crm_id}", bell, link.organisation_id, job.priority, job.acting_user, payload), recorder.now)
+    jobs.order(
+        recorder.tx,
+        jobs.Order(link.portal_id, jobs.WRITE_BACK, f"back:{link.crm_id}", bell, link.organisation_id, job.priority, job.acting_user, payload),
+        recorder.now,
+    )
     recorder.bells.add(bell)
 
 
@@ -99,7 +103,11 @@ def order_problem_note(recorder: Recorder, job: Job, crm_id: int, problem: Probl
     """The invoice itself says why it did not go, if a person is looking."""
     bell = jobs.portal_bell(job.portal_id)
     payload = {"problem": {"code": problem.code, "params": problem.params}, "crm_id": crm_id}
-    jobs.order(recorder.tx, jobs.Order(job.portal_id, jobs.WRITE_BACK, f"back:{crm_id}", bell, job.organisation_id, job.priority, job.acting_user, payload), recorder.now)
+    jobs.order(
+        recorder.tx,
+        jobs.Order(job.portal_id, jobs.WRITE_BACK, f"back:{crm_id}", bell, job.organisation_id, job.priority, job.acting_user, payload),
+        recorder.now,
+    )
     recorder.bells.add(bell)
 
 

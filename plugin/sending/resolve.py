@@ -134,7 +134,18 @@ class Resolver:
         for start in range(0, len(news), contacts.CREATE_MOST):
             part = news[start : start + contacts.CREATE_MOST]
             sent = [contacts.NewContact(number, self._customer(one), clean_name(self._name(one))) for number, one in part]
-            plans.append(self._plan("contacts", contacts.CREATE_METHOD, contacts.CREATE_PATH, contacts.CREATE_PARAMS, contacts.create_body(sent), sent, [one for _, one in part], works))
+            plans.append(
+                self._plan(
+                    "contacts",
+                    contacts.CREATE_METHOD,
+                    contacts.CREATE_PATH,
+                    contacts.CREATE_PARAMS,
+                    contacts.create_body(sent),
+                    sent,
+                    [one for _, one in part],
+                    works,
+                )
+            )
         self.flight.fly(plans, self.lane)
 
     def _plan(
@@ -225,7 +236,10 @@ class Resolver:
                     items.CREATE_PATH,
                     dict(items.CREATE_PARAMS),
                     items.create_body(sent),
-                    [{"subject": f"product:{product.id}", "portal": one.job.portal_id, "mark": new.code} for (_, one, product), new in zip(part, sent, strict=True)],
+                    [
+                        {"subject": f"product:{product.id}", "portal": one.job.portal_id, "mark": new.code}
+                        for (_, one, product), new in zip(part, sent, strict=True)
+                    ],
                     [],
                     take=lambda call, answer, sent=sent: self._take_items(call, answer, sent),  # type: ignore[misc]
                     refuse=lambda call, problem, part=part: self._refuse([f"product:{product.id}" for _, _, product in part], directory.ITEM, problem),  # type: ignore[misc]

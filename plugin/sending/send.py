@@ -365,7 +365,13 @@ def _judge(flight: Flight, call: Call, answer: Answer, works: Sequence[Work], ou
 
 
 def record_created(
-    flight: Flight, call: Call, answer: Answer | None, works: Sequence[Work], outcomes: Mapping[int, Outcome], operation: str = "create", run: _Run | None = None
+    flight: Flight,
+    call: Call,
+    answer: Answer | None,
+    works: Sequence[Work],
+    outcomes: Mapping[int, Outcome],
+    operation: str = "create",
+    run: _Run | None = None,
 ) -> None:
     """One transaction: the call is answered, links, outcomes, activity, write-back; failures end or wait."""
     services, now = flight.services, flight.services.now()
@@ -412,7 +418,9 @@ def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str) -> No
     jobs.finish(recorder.tx, [one.job.id], recorder.now)
     recorder.outcome(one.job, "created" if operation == "create" else "updated", notes=one.notes)
     code = "activity.created" if operation == "create" else "activity.updated_in_xero"
-    recorder.say(one.job, code, xero_id=document.id, number=document.number, total=str(document.total), currency=document.currency, before_total=str(before[1] or ""))
+    recorder.say(
+        one.job, code, xero_id=document.id, number=document.number, total=str(document.total), currency=document.currency, before_total=str(before[1] or "")
+    )
     log = {"code": code, "params": {"number": document.number, "total": str(document.total), "currency": document.currency}}
     order_write_back(recorder, one.job, link, was=was, log=log if one.job.priority == jobs.PEOPLE else None)
 
@@ -436,7 +444,12 @@ def _number_taken(run: _Run) -> None:
                 _link_existing(recorder, one, match, now)
                 continue
             other = same[0] if same else None
-            params = {"number": one.drafted.number, "customer": other.contact_name if other else "", "total": str(other.total) if other else "", "status": other.status if other else ""}
+            params = {
+                "number": one.drafted.number,
+                "customer": other.contact_name if other else "",
+                "total": str(other.total) if other else "",
+                "status": other.status if other else "",
+            }
             _end(recorder, [Ended(one, Problem("send.number_taken", **params, messages=problem.params.get("messages", [])))], services.config.pace)
         recorder.finish()
 
@@ -470,4 +483,3 @@ def _link_existing(recorder: Recorder, one: Work, document: Document, now: datet
     recorder.outcome(one.job, "unchanged", notes=one.notes)
     recorder.say(one.job, "activity.linked", xero_id=document.id, number=document.number)
     order_write_back(recorder, one.job, link)
-

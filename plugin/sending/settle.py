@@ -31,8 +31,12 @@ def settle(flight: Flight, works: Sequence[Work], lane: Lane) -> set[int]:
     for one in works:
         groups.setdefault(one.job.call_id or 0, []).append(one)
     trusted = flight.services.now() - timedelta(seconds=durations.KEY_TRUSTED / flight.services.config.pace)
-    again = [(calls[number], group) for number, group in groups.items() if number in calls and calls[number].answered_at is None and calls[number].sent_at > trusted]
-    old = [(calls[number], group) for number, group in groups.items() if number in calls and calls[number].answered_at is None and calls[number].sent_at <= trusted]
+    again = [
+        (calls[number], group) for number, group in groups.items() if number in calls and calls[number].answered_at is None and calls[number].sent_at > trusted
+    ]
+    old = [
+        (calls[number], group) for number, group in groups.items() if number in calls and calls[number].answered_at is None and calls[number].sent_at <= trusted
+    ]
     free = {one.job.id for number, group in groups.items() for one in group if number not in calls or calls[number].answered_at is not None}
     _clear(flight, free)
     flight.fly([_repeat(flight, call, group) for call, group in again], lane)
@@ -100,7 +104,9 @@ def _of_mark(element: dict[str, object], found: Sequence[Document]) -> Document 
     """By our number, else by our Url (RULES 11)."""
     number, url = element.get("number"), element.get("url")
     by_number = [one for one in found if number and one.number == number]
-    by_url = [one for one in found if url and one.url == url and one.contact_id == element.get("contact") and one.total == Decimal(str(element.get("total") or 0))]
+    by_url = [
+        one for one in found if url and one.url == url and one.contact_id == element.get("contact") and one.total == Decimal(str(element.get("total") or 0))
+    ]
     return (by_number or by_url or [None])[0]
 
 
@@ -109,7 +115,9 @@ def _already_linked(flight: Flight, ids: Sequence[str]) -> set[str]:
     with flight.services.db.reading() as session:
         found: set[str] = set()
         for start in range(0, len(ids), 500):
-            found |= set(session.scalars(select(Link.xero_id).where(Link.organisation_id == flight.books.organisation_id, Link.xero_id.in_(ids[start : start + 500]))))
+            found |= set(
+                session.scalars(select(Link.xero_id).where(Link.organisation_id == flight.books.organisation_id, Link.xero_id.in_(ids[start : start + 500])))
+            )
     return found
 
 

@@ -33,7 +33,10 @@ def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
     with services.db.transaction() as tx:
         batch = _own(tx, visitor, batch_id)
         taken = tx.execute(
-            update(Batch).where(Batch.id == batch_id, Batch.state == "to_confirm").values(state="running", confirmed_at=now).execution_options(synchronize_session=False)
+            update(Batch)
+            .where(Batch.id == batch_id, Batch.state == "to_confirm")
+            .values(state="running", confirmed_at=now)
+            .execution_options(synchronize_session=False)
         )
         if taken.rowcount != 1:  # type: ignore[attr-defined]
             return
@@ -43,14 +46,24 @@ def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
         bell = jobs.organisation_bell(batch.organisation_id)
         payload = {name: True for name in ("as_new", "push") if batch.selection.get(name)} or {}
         orders = [
-            jobs.Order(batch.portal_id, kind, f"invoice:{crm_id}", bell, batch.organisation_id, priority, visitor.user_id, payload if kind == jobs.SEND else None)
+            jobs.Order(
+                batch.portal_id, kind, f"invoice:{crm_id}", bell, batch.organisation_id, priority, visitor.user_id, payload if kind == jobs.SEND else None
+            )
             for crm_id in going
         ]
         numbers = jobs.order_many(tx, orders, now)
         _wait_for(tx, batch_id, numbers)
         code = "activity.batch_sent" if batch.kind == "send" else "activity.batch_fetched"
         activity.record(
-            tx, batch.portal_id, code, now, organisation_id=batch.organisation_id, user_id=visitor.user_id, user_name=visitor.name, batch_id=batch_id, count=len(going)
+            tx,
+            batch.portal_id,
+            code,
+            now,
+            organisation_id=batch.organisation_id,
+            user_id=visitor.user_id,
+            user_name=visitor.name,
+            batch_id=batch_id,
+            count=len(going),
         )
         jobs.end_batches(tx, [batch_id], now)
         tx.after_commit(lambda: services.bells.ring(bell))
@@ -94,7 +107,9 @@ def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
             )
             wanted = set(tx.scalars(select(BatchDocument.job_id).where(BatchDocument.job_id.in_(part), BatchDocument.outcome.in_(("waiting", "running")))))
             jobs.finish(tx, [number for number in part if number not in wanted], now)
-        activity.record(tx, batch.portal_id, "activity.batch_cancelled", now, user_id=visitor.user_id, user_name=visitor.name, batch_id=batch_id, count=len(open_jobs))
+        activity.record(
+            tx, batch.portal_id, "activity.batch_cancelled", now, user_id=visitor.user_id, user_name=visitor.name, batch_id=batch_id, count=len(open_jobs)
+        )
         jobs.end_batches(tx, [batch_id], now)
 
 
@@ -104,7 +119,11 @@ def send_again(services: Services, visitor: Visitor, batch_id: int) -> int:
 
     with services.db.reading() as session:
         batch = _own(session, visitor, batch_id)
-        failed = list(session.scalars(select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("problem", "cancelled", "refused")))))
+        failed = list(
+            session.scalars(
+                select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("problem", "cancelled", "refused")))
+            )
+        )
     return send_to_xero.prepare(services, visitor, kind="pull" if batch.kind == "pull" else "send", ids=failed)
 
 

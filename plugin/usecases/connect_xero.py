@@ -169,7 +169,13 @@ def _describe(services: Services, login_id: int, tokens: oauth.TokenSet, offered
     """Names and countries of what this consent offers; the organisation's own words where Xero lets us read them."""
     choices = []
     for one in offered:
-        choice: dict[str, Any] = {"tenant_id": one.tenant_id, "connection_id": one.id, "auth_event_id": one.auth_event_id, "name": one.tenant_name, "country": ""}
+        choice: dict[str, Any] = {
+            "tenant_id": one.tenant_id,
+            "connection_id": one.id,
+            "auth_event_id": one.auth_event_id,
+            "name": one.tenant_name,
+            "country": "",
+        }
         books = XeroBooks(services, 0, one.tenant_id, login_id, "people")
         try:
             value = ledgers.organisation(books)
@@ -280,7 +286,9 @@ def shown(services: Services, visitor: Visitor) -> ConnectionShown:
             login = session.get_one(XeroLogin, connection.xero_login_id)
     if consent is not None and consent.choices and consent.finished_at and consent.finished_at > now - timedelta(hours=1):
         return ConnectionShown("choose", choices=tuple(_choice(one) for one in consent.choices))
-    waiting = consent is not None and consent.begun_at is not None and consent.finished_at is None and consent.begun_at > now - timedelta(seconds=durations.CONSENT)
+    waiting = (
+        consent is not None and consent.begun_at is not None and consent.finished_at is None and consent.begun_at > now - timedelta(seconds=durations.CONSENT)
+    )
     refused = Told(consent.problem) if consent is not None and consent.problem and consent.created_at > now - timedelta(hours=1) else None
     if connection is None:
         return ConnectionShown("waiting" if waiting else "none", problem=refused)
@@ -322,7 +330,11 @@ def leave(services: Services, connection: Connection) -> None:
     """Tell Xero, unless another portal still uses the connection; revoke only when that Xero user has none left with us."""
     with services.db.reading() as session:
         shared = session.scalar(
-            select(Connection.id).where(Connection.organisation_id == connection.organisation_id, Connection.xero_login_id == connection.xero_login_id, Connection.ended_at.is_(None)).limit(1)
+            select(Connection.id)
+            .where(
+                Connection.organisation_id == connection.organisation_id, Connection.xero_login_id == connection.xero_login_id, Connection.ended_at.is_(None)
+            )
+            .limit(1)
         )
         others = session.scalar(select(Connection.id).where(Connection.xero_login_id == connection.xero_login_id, Connection.ended_at.is_(None)).limit(1))
         login = session.get_one(XeroLogin, connection.xero_login_id)
@@ -346,9 +358,7 @@ def leave(services: Services, connection: Connection) -> None:
 def forget_login(services: Services, login_id: int) -> None:
     """Erase the tokens of a Xero user that no portal uses any more."""
     with services.db.transaction() as tx:
-        tx.execute(
-            update(XeroLogin).where(XeroLogin.id == login_id).values(access_token=None, refresh_token=None, expires_at=None, problem="login.no_token")
-        )
+        tx.execute(update(XeroLogin).where(XeroLogin.id == login_id).values(access_token=None, refresh_token=None, expires_at=None, problem="login.no_token"))
 
 
 def check_connections(services: Services, portal_id: int) -> None:

@@ -185,7 +185,9 @@ def _linked(session: Any, context: Ready) -> set[str]:
 
 def _keep_doubt(tx: Transaction, context: Ready, now: Any, subject: str, kind: str, xero_id: str, score: int, shown: dict[str, Any]) -> None:
     held = tx.scalar(
-        select(Doubt).where(Doubt.portal_id == context.portal.id, Doubt.organisation_id == context.organisation.id, Doubt.crm_subject == subject, Doubt.xero_id == xero_id)
+        select(Doubt).where(
+            Doubt.portal_id == context.portal.id, Doubt.organisation_id == context.organisation.id, Doubt.crm_subject == subject, Doubt.xero_id == xero_id
+        )
     )
     if held is None:
         tx.add(
@@ -263,7 +265,10 @@ def _contacts_of(session: Any, context: Ready) -> dict[tuple[str, int], tuple[st
     """Customers that are linked: (kind, id) → ContactID and the contact's name."""
     query = (
         select(Link.crm_kind, Link.crm_id, Link.xero_id, DirectoryEntry.body)
-        .join(DirectoryEntry, (DirectoryEntry.organisation_id == Link.organisation_id) & (DirectoryEntry.xero_id == Link.xero_id) & (DirectoryEntry.kind == directory.CONTACT))
+        .join(
+            DirectoryEntry,
+            (DirectoryEntry.organisation_id == Link.organisation_id) & (DirectoryEntry.xero_id == Link.xero_id) & (DirectoryEntry.kind == directory.CONTACT),
+        )
         .where(Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.xero_kind == "contact", Link.ended_at.is_(None))
     )
     return {(kind, number): (xero_id, body["name"]) for kind, number, xero_id, body in session.execute(query)}
@@ -273,7 +278,15 @@ def _listed(context: Ready, invoice: Invoice, contact_of: dict[tuple[str, int], 
     contact_id, name = contact_of.get(invoice.customer_ref, ("", "")) if invoice.customer_ref else ("", "")
     number = f"{context.settings.number_prefix}{invoice.number}"
     return matching.Listed(
-        invoice.id, number, name, invoice.total, invoice.currency, invoice.date, crm_url(context.portal.client_endpoint, invoice.id), contact_id, (invoice.number, invoice.title)
+        invoice.id,
+        number,
+        name,
+        invoice.total,
+        invoice.currency,
+        invoice.date,
+        crm_url(context.portal.client_endpoint, invoice.id),
+        contact_id,
+        (invoice.number, invoice.title),
     )
 
 
@@ -299,7 +312,14 @@ def link_document(tx: Transaction, context: Ready, invoice: Invoice, document: D
     bell = jobs.portal_bell(context.portal.id)
     jobs.order(tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, f"back:{invoice.id}", bell, context.organisation.id, jobs.BULK, None, payload), now)
     activity.record(
-        tx, context.portal.id, "activity.linked", now, organisation_id=context.organisation.id, subject=f"invoice:{invoice.id}", xero_id=document.id, number=document.number
+        tx,
+        context.portal.id,
+        "activity.linked",
+        now,
+        organisation_id=context.organisation.id,
+        subject=f"invoice:{invoice.id}",
+        xero_id=document.id,
+        number=document.number,
     )
     return link
 
@@ -351,7 +371,15 @@ def decide(services: Services, visitor: Visitor, pair_id: int, accept: bool) -> 
             link.crm_stage = ""
             jobs.order(
                 tx,
-                jobs.Order(visitor.portal_id, jobs.PULL, f"invoice:{link.crm_id}", jobs.organisation_bell(context.organisation.id), context.organisation.id, jobs.PEOPLE, visitor.user_id),
+                jobs.Order(
+                    visitor.portal_id,
+                    jobs.PULL,
+                    f"invoice:{link.crm_id}",
+                    jobs.organisation_bell(context.organisation.id),
+                    context.organisation.id,
+                    jobs.PEOPLE,
+                    visitor.user_id,
+                ),
                 now,
             )
             tx.after_commit(lambda: services.bells.ring(jobs.organisation_bell(context.organisation.id)))
@@ -366,7 +394,11 @@ def _link_of(tx: Transaction, context: Ready, doubt: Doubt, now: Any) -> Link:
     kind, _, number = doubt.crm_subject.partition(":")
     held = tx.scalar(
         select(Link).where(
-            Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind == kind, Link.crm_id == int(number), Link.ended_at.is_(None)
+            Link.portal_id == context.portal.id,
+            Link.organisation_id == context.organisation.id,
+            Link.crm_kind == kind,
+            Link.crm_id == int(number),
+            Link.ended_at.is_(None),
         )
     )
     if held is not None:
@@ -407,11 +439,24 @@ def move_stages(services: Services, visitor: Visitor) -> None:
         context = ready(tx, visitor.portal_id)
         links = tx.scalars(
             select(Link).where(
-                Link.portal_id == visitor.portal_id, Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.how == "linked", Link.ended_at.is_(None)
+                Link.portal_id == visitor.portal_id,
+                Link.organisation_id == context.organisation.id,
+                Link.crm_kind == "invoice",
+                Link.how == "linked",
+                Link.ended_at.is_(None),
             )
         ).all()
         orders = [
-            jobs.Order(visitor.portal_id, jobs.WRITE_BACK, f"back:{one.crm_id}", bell, context.organisation.id, jobs.BULK, visitor.user_id, {"link": one.id, "force": True})
+            jobs.Order(
+                visitor.portal_id,
+                jobs.WRITE_BACK,
+                f"back:{one.crm_id}",
+                bell,
+                context.organisation.id,
+                jobs.BULK,
+                visitor.user_id,
+                {"link": one.id, "force": True},
+            )
             for one in links
         ]
         jobs.order_many(tx, orders, now)

@@ -81,8 +81,15 @@ def _links(session: Session, portal_id: int) -> dict[int, datetime | None]:
 
 def problem_ids(session: Session, portal_id: int) -> list[int]:
     """Invoices whose latest attempt ended with a problem."""
-    latest = select(func.max(BatchDocument.id).label("id")).where(BatchDocument.portal_id == portal_id, BatchDocument.outcome != "").group_by(BatchDocument.crm_id).subquery()
-    return list(session.scalars(select(BatchDocument.crm_id).join(latest, latest.c.id == BatchDocument.id).where(BatchDocument.outcome.in_(("problem", "refused")))))
+    latest = (
+        select(func.max(BatchDocument.id).label("id"))
+        .where(BatchDocument.portal_id == portal_id, BatchDocument.outcome != "")
+        .group_by(BatchDocument.crm_id)
+        .subquery()
+    )
+    return list(
+        session.scalars(select(BatchDocument.crm_id).join(latest, latest.c.id == BatchDocument.id).where(BatchDocument.outcome.in_(("problem", "refused"))))
+    )
 
 
 def changed_ids(rest: documents.Rest, links: dict[int, datetime | None]) -> tuple[int, ...]:

@@ -85,11 +85,14 @@ def _rows(services: Services, visitor: Visitor, rest: PortalRest, items: Sequenc
         batches = {one.id: one for one in session.scalars(select(Batch).where(Batch.id.in_({row.batch_id for row in attempts.values()})))}
         subjects = [f"invoice:{number}" for number in ids]
         active = dict(
-            session.execute(select(Job.subject, Job.state).where(Job.portal_id == visitor.portal_id, Job.subject.in_(subjects), Job.state.in_(("waiting", "running")))).all()
+            session.execute(
+                select(Job.subject, Job.state).where(Job.portal_id == visitor.portal_id, Job.subject.in_(subjects), Job.state.in_(("waiting", "running")))
+            ).all()
         )
     short_code = organisation.short_code if organisation else ""
     return tuple(
-        _row(one, stages.get(one.stage_id), links.get(one.id), attempts.get(one.id), batches, active.get(f"invoice:{one.id}", ""), short_code, visitor) for one in items
+        _row(one, stages.get(one.stage_id), links.get(one.id), attempts.get(one.id), batches, active.get(f"invoice:{one.id}", ""), short_code, visitor)
+        for one in items
     )
 
 
@@ -162,4 +165,3 @@ def keep_stages(services: Services, portal_id: int, stages: Sequence[Stage]) -> 
     """Remember the portal's stages for lists."""
     with services.db.transaction() as tx:
         tx.merge(PortalStages(portal_id=portal_id, stages=[asdict(one) for one in stages], read_at=services.now()))
-

@@ -83,7 +83,12 @@ def _keep(services: Services, confirmed: launch.Confirmed, person: launch.Person
         if portal is None:
             portal = Portal(member_id=confirmed.member_id, created_at=now)
             tx.add(portal)
-        elif not installing and portal.application_token and claims.application_token and not launch.same_secret(claims.application_token, portal.application_token):
+        elif (
+            not installing
+            and portal.application_token
+            and claims.application_token
+            and not launch.same_secret(claims.application_token, portal.application_token)
+        ):
             # The authorisation server vouched for the token, so this is the portal; its secret changed with an update (B§1.5).
             portal.application_token = claims.application_token
         portal.domain, portal.client_endpoint, portal.server_endpoint = confirmed.domain, confirmed.client_endpoint, confirmed.server_endpoint
@@ -163,7 +168,11 @@ def renew(services: Services, portal_id: int, user_id: int, lang: str, access_to
     if not ours or said.user_id != user_id or person.id != user_id:
         raise NotHere
     with services.db.transaction() as tx:
-        tx.execute(update(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id).values(admin=person.admin, seen_at=services.now()))
+        tx.execute(
+            update(Bitrix24Login)
+            .where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id)
+            .values(admin=person.admin, seen_at=services.now())
+        )
     return visitor(services, portal_id, user_id, lang)
 
 
@@ -177,7 +186,11 @@ def home(services: Services, visitor: Visitor) -> Home:
         admin = session.scalar(
             select(Bitrix24Login.name).where(Bitrix24Login.portal_id == visitor.portal_id, Bitrix24Login.user_id == (portal.service_user_id or 0))
         )
-        run = session.scalar(select(FirstRun).where(FirstRun.portal_id == visitor.portal_id, FirstRun.organisation_id == organisation.id)) if organisation else None
+        run = (
+            session.scalar(select(FirstRun).where(FirstRun.portal_id == visitor.portal_id, FirstRun.organisation_id == organisation.id))
+            if organisation
+            else None
+        )
     banner, action = _banner(services, portal, connection, organisation)
     return Home(
         organisation.name if organisation else "",

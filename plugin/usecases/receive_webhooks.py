@@ -28,13 +28,17 @@ def receive(services: Services, raw: bytes, signature: str | None) -> bool:
             ids = sorted(told[organisation.tenant_id])
             links = tx.scalars(
                 select(Link)
-                .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
+                .join(
+                    Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None)
+                )
                 .where(Link.organisation_id == organisation.id, Link.xero_id.in_(ids), Link.xero_kind == "invoice", Link.ended_at.is_(None))
             ).all()
             bell = jobs.organisation_bell(organisation.id)
             for portal_id in {link.portal_id for link in links}:
                 orders = [
-                    jobs.Order(portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, organisation.id, jobs.EVENTS) for link in links if link.portal_id == portal_id
+                    jobs.Order(portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, organisation.id, jobs.EVENTS)
+                    for link in links
+                    if link.portal_id == portal_id
                 ]
                 jobs.order_many(tx, orders, now)
             tx.add(Callback(organisation_id=organisation.id, kind="xero.invoice", body={"ids": ids}, received_at=now, done_at=now))

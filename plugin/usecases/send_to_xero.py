@@ -160,7 +160,9 @@ def prepare_documents(services: Services, batch_id: int, rest: PortalRest, conte
         batch = session.get_one(Batch, batch_id)
     sending = batch.kind == "send"
     try:
-        found = documents.read_invoices(rest, ids, as_admin=admin, details=sending, code_field="xmlId" if context.settings.item_code_source == "xmlId" else "code")
+        found = documents.read_invoices(
+            rest, ids, as_admin=admin, details=sending, code_field="xmlId" if context.settings.item_code_source == "xmlId" else "code"
+        )
     except NoAnswer as error:
         raise Problem("bitrix24.no_answer", LATER) from error
     rows = _Verdicts(services, context, batch).rows(ids, found) if sending else _pull_rows(services, context, batch, ids, found)
@@ -198,7 +200,13 @@ def _unseen(crm_id: int, found: documents.Read) -> Problem:
 
 
 def _described(row: dict[str, Any], invoice: Invoice, customer: str) -> dict[str, Any]:
-    return row | {"number": invoice.number[:255], "title": invoice.title[:255], "customer": customer[:255], "amount": invoice.total, "currency": invoice.currency[:3]}
+    return row | {
+        "number": invoice.number[:255],
+        "title": invoice.title[:255],
+        "customer": customer[:255],
+        "amount": invoice.total,
+        "currency": invoice.currency[:3],
+    }
 
 
 class _Verdicts:
@@ -293,5 +301,3 @@ def fail_preparation(tx: Transaction, batch_id: int, problem: Problem, now: date
         .values(state="cancelled", finished_at=now, problem_code=problem.code, problem_params=problem.params)
         .execution_options(synchronize_session=False)
     )
-
-

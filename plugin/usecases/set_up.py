@@ -190,7 +190,9 @@ def _tax_lines(facts: Mapping[str, Any]) -> dict[str, tuple[str, Decimal | None]
 
 def _shared(session: Session, live: Connection) -> bool:
     """Does another portal send to the same organisation? Then numbers need a prefix (RULES 13)."""
-    other = select(Connection.id).where(Connection.organisation_id == live.organisation_id, Connection.portal_id != live.portal_id, Connection.ended_at.is_(None))
+    other = select(Connection.id).where(
+        Connection.organisation_id == live.organisation_id, Connection.portal_id != live.portal_id, Connection.ended_at.is_(None)
+    )
     return session.scalar(other.limit(1)) is not None
 
 
@@ -351,7 +353,9 @@ def _assemble(services: Services, visitor: Visitor, live: Connection, facts: Map
         rates = directory.tax_rates(session, live.organisation_id)
         shared = _shared(session, live)
         links = session.scalar(
-            select(func.count()).select_from(Link).where(Link.portal_id == visitor.portal_id, Link.organisation_id == live.organisation_id, Link.xero_kind == "invoice")
+            select(func.count())
+            .select_from(Link)
+            .where(Link.portal_id == visitor.portal_id, Link.organisation_id == live.organisation_id, Link.xero_kind == "invoice")
         )
     all_stages = _stages(facts)
     return SetUpShown(
@@ -365,7 +369,8 @@ def _assemble(services: Services, visitor: Visitor, live: Connection, facts: Map
         income_options=tuple(_account_option(one) for one in taxes.income_accounts(accounts.values())),
         expense_options=tuple(_account_option(one) for one in taxes.expense_accounts(accounts.values())),
         stages=tuple(
-            StageRow(one.id, one.name, one.color, one.category_name, one.semantics, choices.stage_to_status.get(one.id, "DRAFT"), held is None) for one in all_stages
+            StageRow(one.id, one.name, one.color, one.category_name, one.semantics, choices.stage_to_status.get(one.id, "DRAFT"), held is None)
+            for one in all_stages
         ),
         statuses=tuple(StatusRow(word, choices.status_to_stage.get(word, ""), held is None) for word in STATUS_WORDS),
         stage_options=tuple(Option(one.id, one.name, one.category_name) for one in all_stages),

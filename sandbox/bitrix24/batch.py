@@ -55,7 +55,9 @@ class Batch:
         """Walk down the path; what does not exist yields the last existing level (B§4.2, platform)."""
         here: Any = {"result": self.result, "next": self.next, "total": self.total}[found[1]]
         for part in re.findall(r"\[([^\]]*)\]", found[2]):
-            below = here[int(part)] if isinstance(here, list) and part.isdigit() and int(part) < len(here) else here.get(part) if isinstance(here, dict) else None
+            below = (
+                here[int(part)] if isinstance(here, list) and part.isdigit() and int(part) < len(here) else here.get(part) if isinstance(here, dict) else None
+            )
             if below is None:
                 return {"parent": here, "empty": "", "literal": found[0]}[self._unresolved]
             here = below

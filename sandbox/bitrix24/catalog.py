@@ -26,7 +26,16 @@ class Catalog:
         self.price_types: list[Row] = [{"id": BASE_PRICE, "name": "BASE", "base": "Y", "sort": 100, "xmlId": "BASE"}]
         self.vats: dict[int, Row] = {}
         self.measures: list[Row] = [
-            {"id": id_, "code": code, "measureTitle": title, "symbol": symbol, "symbolIntl": symbol, "symbolLetterIntl": symbol.upper(), "isDefault": "Y" if code == 796 else "N"} for id_, code, title, symbol in MEASURES
+            {
+                "id": id_,
+                "code": code,
+                "measureTitle": title,
+                "symbol": symbol,
+                "symbolIntl": symbol,
+                "symbolLetterIntl": symbol.upper(),
+                "isDefault": "Y" if code == 796 else "N",
+            }
+            for id_, code, title, symbol in MEASURES
         ]
         self._next = {"product": 101, "price": 501, "section": 21, "vat": 1}
 

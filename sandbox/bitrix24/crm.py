@@ -84,7 +84,9 @@ class Crm:
         made = dict(TYPES[type_id].fields)
         for one in self.portal.user_fields.values():
             if one["entityId"] == TYPES[type_id].uf_entity:
-                made[one["fieldName"]] = Field(one["fieldName"], one["userTypeId"], title=str(self.portal.label(one)), multiple=one["multiple"] == "Y", required=False, dynamic=True)
+                made[one["fieldName"]] = Field(
+                    one["fieldName"], one["userTypeId"], title=str(self.portal.label(one)), multiple=one["multiple"] == "Y", required=False, dynamic=True
+                )
         self._field_cache[type_id] = (self.portal.user_field_version, made)
         return made
 
@@ -176,7 +178,14 @@ class Crm:
         self._check(type_id, values, None, actor)
         now = self.portal.moment()
         item: Item = {name: ([] if one.multiple else 0 if one.kind in LINKS else None) for name, one in TYPES[type_id].fields.items()}
-        item |= {"createdBy": actor.user_id, "createdTime": now, "updatedBy": actor.user_id, "updatedTime": now, "lastActivityBy": actor.user_id, "lastActivityTime": now}
+        item |= {
+            "createdBy": actor.user_id,
+            "createdTime": now,
+            "updatedBy": actor.user_id,
+            "updatedTime": now,
+            "lastActivityBy": actor.user_id,
+            "lastActivityTime": now,
+        }
         item |= {"assignedById": actor.user_id, "opened": "Y"}
         self.tables[type_id].insert(item, id_)
         self._defaults(type_id, item, values, actor, now)
@@ -326,7 +335,10 @@ class Crm:
         """A list adds; a map edits by id, adds under n0, n1, … and deletes with an empty value (B§8.4)."""
         kept = [dict(entry) for entry in item.get("fm", [])]
         if name != "fm":
-            entries: dict[str, Any] = {f"n{count}": {"typeId": name, "valueType": one.get("VALUE_TYPE", "WORK"), "value": one.get("VALUE", "")} for count, one in enumerate(as_list(value))}
+            entries: dict[str, Any] = {
+                f"n{count}": {"typeId": name, "valueType": one.get("VALUE_TYPE", "WORK"), "value": one.get("VALUE", "")}
+                for count, one in enumerate(as_list(value))
+            }
         elif isinstance(value, list):
             entries = {f"n{count}": one for count, one in enumerate(value)}
         else:
@@ -342,7 +354,9 @@ class Crm:
         if key.isdigit():
             if not one.get("value"):
                 return [entry for entry in kept if entry["id"] != int(key)]
-            return [entry | {"valueType": one.get("valueType", entry["valueType"]), "value": one["value"]} if entry["id"] == int(key) else entry for entry in kept]
+            return [
+                entry | {"valueType": one.get("valueType", entry["valueType"]), "value": one["value"]} if entry["id"] == int(key) else entry for entry in kept
+            ]
         if one.get("value") and one.get("typeId"):
             kept.append({"id": self.next_fm, "typeId": one["typeId"], "valueType": one.get("valueType", "WORK"), "value": one["value"]})
             self.next_fm += 1
@@ -467,7 +481,20 @@ class Crm:
             item["opportunity"], item["taxValue"] = money.totals(rows)
 
 
-WRITABLE_ROW = ("productId", "productName", "price", "quantity", "discountTypeId", "discountRate", "discountSum", "taxRate", "taxIncluded", "measureCode", "sort", "xmlId")
+WRITABLE_ROW = (
+    "productId",
+    "productName",
+    "price",
+    "quantity",
+    "discountTypeId",
+    "discountRate",
+    "discountSum",
+    "taxRate",
+    "taxIncluded",
+    "measureCode",
+    "sort",
+    "xmlId",
+)
 SHOWN_ROW = (
     "productId", "productName", "price", "priceExclusive", "priceNetto", "priceBrutto", "quantity", "discountTypeId", "discountRate", "discountSum",
     "taxRate", "taxIncluded", "customized", "measureCode", "measureName", "sort", "xmlId", "type",

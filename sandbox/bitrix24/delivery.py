@@ -143,7 +143,9 @@ class Delivery:
     def _post(self, session: requests.Session, parcel: Parcel) -> None:
         status, error = 0, ""
         try:
-            answer = session.post(parcel.handler, data=flatten(parcel.body), timeout=self.timeout, allow_redirects=False, headers={"User-Agent": "Bitrix24 Webhook Engine"})
+            answer = session.post(
+                parcel.handler, data=flatten(parcel.body), timeout=self.timeout, allow_redirects=False, headers={"User-Agent": "Bitrix24 Webhook Engine"}
+            )
             status = answer.status_code
         except requests.RequestException as failure:
             error = str(failure)

@@ -27,7 +27,13 @@ INVOICE_STAGES = (
     ("P", "Paid", "#7BD500", "S"),
     ("D", "Not paid", "#FF5752", "F"),
 )
-QUOTE_STAGES = (("DRAFT", "Draft", "#39A8EF", None), ("SENT", "Sent to customer", "#55D0E0", None), ("UC_REVIEW", "In review", "#FFA900", None), ("APPROVED", "Accepted", "#7BD500", "S"), ("DECLAINED", "Declined", "#FF5752", "F"))
+QUOTE_STAGES = (
+    ("DRAFT", "Draft", "#39A8EF", None),
+    ("SENT", "Sent to customer", "#55D0E0", None),
+    ("UC_REVIEW", "In review", "#FFA900", None),
+    ("APPROVED", "Accepted", "#7BD500", "S"),
+    ("DECLAINED", "Declined", "#FF5752", "F"),
+)
 DIRECTORIES = {
     "SOURCE": (("CALL", "Call"), ("WEB", "Website"), ("RECOMMENDATION", "Recommendation"), ("OTHER", "Other")),
     "COMPANY_TYPE": (("CUSTOMER", "Customer"), ("SUPPLIER", "Supplier"), ("COMPETITOR", "Competitor"), ("PARTNER", "Partner"), ("OTHER", "Other")),
@@ -75,7 +81,14 @@ def _directories(portal: Portal) -> None:
 def _stages(portal: Portal, entity: str, rows: tuple[tuple[Any, ...], ...], prefix: str, category: int | None) -> None:
     for place, (code, name, colour, semantics) in enumerate(rows):
         own = "N" if str(code).startswith("UC_") else "Y"
-        row = {"ID": portal.next_id("status") + 100, "ENTITY_ID": entity, "STATUS_ID": f"{prefix}{code}", "NAME": name, "NAME_INIT": name if own == "Y" else "", "SORT": (place + 1) * 10}
+        row = {
+            "ID": portal.next_id("status") + 100,
+            "ENTITY_ID": entity,
+            "STATUS_ID": f"{prefix}{code}",
+            "NAME": name,
+            "NAME_INIT": name if own == "Y" else "",
+            "SORT": (place + 1) * 10,
+        }
         portal.statuses.append(row | {"SYSTEM": own, "CATEGORY_ID": category, "COLOR": colour, "SEMANTICS": semantics})
 
 
@@ -87,7 +100,13 @@ def _catalog(portal: Portal) -> None:
     sections = {name: add_section(portal, name)["id"] for name in SECTIONS}
     for one in PRODUCTS:
         rate = None if one.tax_rate is None else float(one.tax_rate)
-        values = {"name": one.name, "code": one.code, "iblockSectionId": sections[one.section], "vatId": catalog.vat_id(rate), "measure": 6 if "per hour" in one.name else 5}
+        values = {
+            "name": one.name,
+            "code": one.code,
+            "iblockSectionId": sections[one.section],
+            "vatId": catalog.vat_id(rate),
+            "measure": 6 if "per hour" in one.name else 5,
+        }
         made = add_product(portal, values, ALICE, 7 if one.kind == "service" else 1)
         add_price(portal, made["id"], BASE_PRICE, float(one.price), "NZD")
 
@@ -98,7 +117,13 @@ def _companies(portal: Portal) -> dict[str, int]:
     made: dict[str, int] = {}
     for key, name in (("seller", SELLER), ("seller-au", SELLER_AUSTRALIA)):
         item = crm.create(COMPANY, {"title": name, "isMyCompany": "Y"}, actor, importing=True)
-        add_requisite(portal, (COMPANY, item["id"]), 1, {"NAME": name, "RQ_COMPANY_NAME": name, "RQ_VAT_ID": "000-500-000" if key == "seller" else "00 500 000 000"}, ALICE)
+        add_requisite(
+            portal,
+            (COMPANY, item["id"]),
+            1,
+            {"NAME": name, "RQ_COMPANY_NAME": name, "RQ_VAT_ID": "000-500-000" if key == "seller" else "00 500 000 000"},
+            ALICE,
+        )
         made[key] = item["id"]
     for number, one in enumerate(COMPANIES):
         made[one.key] = _company(portal, one, SAM if number % 3 == 1 else ALICE)
@@ -110,7 +135,9 @@ def _company(portal: Portal, one: Company, owner: int) -> int:
     values["fm"] = [{"typeId": "PHONE", "valueType": "WORK", "value": one.phone}, {"typeId": "EMAIL", "valueType": "WORK", "value": one.email}]
     item = portal.crm.create(COMPANY, values, Actor(ALICE), importing=True)
     preset = 3 if one.postal.country == "Australia" else 1
-    requisite = add_requisite(portal, (COMPANY, item["id"]), preset, {"NAME": one.name, "RQ_COMPANY_NAME": one.name, "RQ_COMPANY_ID": one.nzbn, "RQ_VAT_ID": one.tax_number}, ALICE)
+    requisite = add_requisite(
+        portal, (COMPANY, item["id"]), preset, {"NAME": one.name, "RQ_COMPANY_NAME": one.name, "RQ_COMPANY_ID": one.nzbn, "RQ_VAT_ID": one.tax_number}, ALICE
+    )
     for kind, place in ((8, one.postal), (1, one.street)):
         _address(portal, kind, requisite, place)
     return int(item["id"])
@@ -120,13 +147,26 @@ def _address(portal: Portal, kind: int, requisite: int, place: Address) -> None:
     """REGION is the district, PROVINCE the state (B§8.7)."""
     key = (kind, 8, requisite)
     row = {**dict(zip(ADDRESS_KEY, key, strict=True)), **dict.fromkeys(ADDRESS_TEXTS)}
-    portal.addresses[key] = row | {"ADDRESS_1": place.line, "CITY": place.city, "PROVINCE": place.region, "POSTAL_CODE": place.postal_code, "COUNTRY": place.country}
+    portal.addresses[key] = row | {
+        "ADDRESS_1": place.line,
+        "CITY": place.city,
+        "PROVINCE": place.region,
+        "POSTAL_CODE": place.postal_code,
+        "COUNTRY": place.country,
+    }
 
 
 def _contacts(portal: Portal, companies: dict[str, int]) -> dict[str, int]:
     made = {}
     for one in PEOPLE:
-        values = {"name": one.first_name, "lastName": one.last_name, "post": one.position, "typeId": "CLIENT", "assignedById": ALICE, "companyId": companies.get(one.company, 0)}
+        values = {
+            "name": one.first_name,
+            "lastName": one.last_name,
+            "post": one.position,
+            "typeId": "CLIENT",
+            "assignedById": ALICE,
+            "companyId": companies.get(one.company, 0),
+        }
         values["fm"] = [{"typeId": "EMAIL", "valueType": "WORK", "value": one.email}, {"typeId": "PHONE", "valueType": "MOBILE", "value": one.phone}]
         item = portal.crm.create(CONTACT, values, Actor(ALICE), importing=True)
         made[one.key] = int(item["id"])
@@ -174,7 +214,13 @@ class Invoices:
     def _invoice(self, rows: list[dict[str, Any]], days_ago: int, stage: str = "N", author: int = ALICE, **values: Any) -> int:
         crm, portal = self.portal.crm, self.portal
         today = portal.now().astimezone(portal.zone).date()
-        values = {"begindate": today - timedelta(days=days_ago), "closedate": today - timedelta(days=days_ago - 20), "stageId": portal.stage_id(stage), "mycompanyId": self.companies["seller"], **values}
+        values = {
+            "begindate": today - timedelta(days=days_ago),
+            "closedate": today - timedelta(days=days_ago - 20),
+            "stageId": portal.stage_id(stage),
+            "mycompanyId": self.companies["seller"],
+            **values,
+        }
         item = crm.create(INVOICE, values, Actor(author), importing=True)
         if rows:
             crm.set_rows(INVOICE, item["id"], rows, Actor(author))
@@ -190,7 +236,10 @@ class Invoices:
         codes = [one.code for one in PRODUCTS]
         customer = self.customers[place % len(self.customers)]
         currency = "AUD" if customer.currency == "AUD" and place % 2 else "NZD"
-        rows = [self._row(codes[(place * 7 + line * 5) % len(codes)], 1 + (place + line * 3) % 8, currency, *self._discount(place, line)) for line in range(1 + place % 4)]
+        rows = [
+            self._row(codes[(place * 7 + line * 5) % len(codes)], 1 + (place + line * 3) % 8, currency, *self._discount(place, line))
+            for line in range(1 + place % 4)
+        ]
         stages = ("N", "N", "UC_CHK4S2", "S", "S", "UC_OVD7X1", "P", "N", "D")
         values: dict[str, Any] = {"companyId": self.companies[customer.key], "currencyId": currency, "assignedById": SAM if place % 4 == 1 else ALICE}
         person = next((key for one, key in ((one, self.contacts[one.key]) for one in PEOPLE) if one.company == customer.key), 0)
@@ -216,7 +265,9 @@ class Invoices:
         self._invoice([], 2, title="Deposit, lines to follow", companyId=self.companies["moana-events"])
 
     def _manual_total(self) -> None:
-        self._invoice([self._row("CH-OAK-01", 10)], 2, title="Agreed flat price", companyId=self.companies["pipi-street"], opportunity=2000.0, isManualOpportunity="Y")
+        self._invoice(
+            [self._row("CH-OAK-01", 10)], 2, title="Agreed flat price", companyId=self.companies["pipi-street"], opportunity=2000.0, isManualOpportunity="Y"
+        )
 
     def _deleted_company(self) -> None:
         crm, actor = self.portal.crm, Actor(ALICE)
@@ -229,7 +280,12 @@ class Invoices:
         customer = self.customers[(place * 3) % len(self.customers)]
         today = portal.now().astimezone(portal.zone).date()
         stages = [row[0] for row in QUOTE_STAGES]
-        values = {"title": f"Estimate for {customer.name}", "companyId": self.companies[customer.key], "stageId": stages[place % len(stages)], "assignedById": SAM if place % 3 == 1 else ALICE}
+        values = {
+            "title": f"Estimate for {customer.name}",
+            "companyId": self.companies[customer.key],
+            "stageId": stages[place % len(stages)],
+            "assignedById": SAM if place % 3 == 1 else ALICE,
+        }
         values |= {"begindate": today - timedelta(days=10 - place), "actualDate": today + timedelta(days=20), "mycompanyId": self.companies["seller"]}
         item = portal.crm.create(QUOTE, values, Actor(ALICE), importing=True)
         portal.crm.set_rows(QUOTE, item["id"], [self._row("TB-OAK-04", 1 + place), self._row("SV-DSG-37", 3, discount=5.0)], Actor(ALICE))
@@ -244,7 +300,10 @@ def stranger(portal: Portal) -> None:
     """Bob's portal: another customer of the app, who must never see the first one's things."""
     portal.title = "Bob's Bindery"
     fill(portal, 5)
-    portal.users = {1: User(1, "Bob", "Stranger", "bob@bobs-bindery.example", admin=True, position="Owner"), 2: User(2, "Nia", "Nibs", "nia@bobs-bindery.example", position="Sales")}
+    portal.users = {
+        1: User(1, "Bob", "Stranger", "bob@bobs-bindery.example", admin=True, position="Owner"),
+        2: User(2, "Nia", "Nibs", "nia@bobs-bindery.example", position="Sales"),
+    }
 
 
 def onpremise(portal: Portal) -> None:
@@ -266,4 +325,10 @@ def westcoast(portal: Portal) -> None:
     fill(portal, 12)
 
 
-SEEDS: dict[str, Callable[[Portal], None]] = {"harbour": harbour, "stranger": stranger, "onpremise": onpremise, "oldinvoices": oldinvoices, "westcoast": westcoast}
+SEEDS: dict[str, Callable[[Portal], None]] = {
+    "harbour": harbour,
+    "stranger": stranger,
+    "onpremise": onpremise,
+    "oldinvoices": oldinvoices,
+    "westcoast": westcoast,
+}

@@ -129,8 +129,12 @@ ACTS: dict[str, Act] = {
     "expire_tokens": lambda portal, given: portal.tokens.expire(portal.member_id, given.get("user")),
     "require_confirm": lambda portal, given: portal.confirm_methods.__setitem__(str(given["method"]).lower(), None),
     "confirm_method": lambda portal, given: portal.confirm_method(str(given["method"]).lower(), bool(given.get("allowed", True))),
-    "call_robot": lambda portal, given: portal.call_robot(str(given["code"]), int(given.get("type", INVOICE)), int(given["id"]), given.get("properties"), int(given.get("user", 1))),
-    "robot_on_stage": lambda portal, given: portal.crm.stage_robots.__setitem__(portal.stage_id(str(given["stage"])), (str(given["code"]), given.get("properties") or {})),
+    "call_robot": lambda portal, given: portal.call_robot(
+        str(given["code"]), int(given.get("type", INVOICE)), int(given["id"]), given.get("properties"), int(given.get("user", 1))
+    ),
+    "robot_on_stage": lambda portal, given: portal.crm.stage_robots.__setitem__(
+        portal.stage_id(str(given["stage"])), (str(given["code"]), given.get("properties") or {})
+    ),
     "method_cost": lambda portal, given: portal.limits.costs.__setitem__(str(given["method"]).lower(), float(given["seconds"])),
     "foreign_token": lambda portal, given: portal.tokens.issue(portal.member_id, int(given.get("user", 1)), "app.someoneelse.00000009").access,
 }
@@ -189,4 +193,18 @@ def extend(levers: Blueprint, bitrix24: Bitrix24, portal_of: Callable[[], Portal
 
     @levers.get("/events")
     def sent() -> Response:
-        return jsonify(waiting=bitrix24.delivery.waiting(), delivered=[{"name": one.parcel.name, "portal": one.parcel.portal, "handler": one.parcel.handler, "status": one.status, "at": one.at, "error": one.error, "body": plain(one.parcel.body)} for one in bitrix24.delivery.log])
+        return jsonify(
+            waiting=bitrix24.delivery.waiting(),
+            delivered=[
+                {
+                    "name": one.parcel.name,
+                    "portal": one.parcel.portal,
+                    "handler": one.parcel.handler,
+                    "status": one.status,
+                    "at": one.at,
+                    "error": one.error,
+                    "body": plain(one.parcel.body),
+                }
+                for one in bitrix24.delivery.log
+            ],
+        )

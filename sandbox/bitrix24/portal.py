@@ -40,7 +40,9 @@ class NotInstalled(Exception):
 class Portal:
     """A portal's state. Every change goes through its methods, under `lock`."""
 
-    def __init__(self, name: str, url: str, settings: SandboxSettings, controls: Controls, tokens: TokenBook, delivery: Delivery, zone: tzinfo, on_premise: bool = False) -> None:
+    def __init__(
+        self, name: str, url: str, settings: SandboxSettings, controls: Controls, tokens: TokenBook, delivery: Delivery, zone: tzinfo, on_premise: bool = False
+    ) -> None:
         self.name, self.url, self.zone, self.on_premise = name, url, zone, on_premise
         self.settings, self.controls, self.tokens, self.delivery = settings, controls, tokens, delivery
         self.lock = threading.RLock()
@@ -277,7 +279,16 @@ class Portal:
         message = hashlib.md5(f"{handler.event}{json.dumps(data, sort_keys=True)}{handler.connector}".encode()).hexdigest()
         self.offline_queue = [one for one in self.offline_queue if one["MESSAGE_ID"] != message or one["process"]]
         self.offline_queue.append(
-            {"ID": self.next_id("offline"), "TIMESTAMP_X": self.moment(), "EVENT_NAME": handler.event, "EVENT_DATA": data, "MESSAGE_ID": message, "process": "", "failed": False, "connector": handler.connector}
+            {
+                "ID": self.next_id("offline"),
+                "TIMESTAMP_X": self.moment(),
+                "EVENT_NAME": handler.event,
+                "EVENT_DATA": data,
+                "MESSAGE_ID": message,
+                "process": "",
+                "failed": False,
+                "connector": handler.connector,
+            }
         )
         for one in self.installation.handlers if self.installation else []:
             if one.event == "ONOFFLINEEVENT" and not one.offline:
@@ -336,7 +347,9 @@ class Portal:
             if self.switch("update_changes_application_token") == "yes":
                 app.application_token = secrets.token_hex(16)
             app.installed = False
-            self._lifecycle("ONAPPUPDATE", {"VERSION": app.version, "PREVIOUS_VERSION": previous, "LANGUAGE_ID": self.language}, self.event_auth(user, refresh=True))
+            self._lifecycle(
+                "ONAPPUPDATE", {"VERSION": app.version, "PREVIOUS_VERSION": previous, "LANGUAGE_ID": self.language}, self.event_auth(user, refresh=True)
+            )
 
     def uninstall(self, clean: bool = False) -> None:
         """Tokens die first, then ONAPPUNINSTALL goes out without any (B§1.5)."""
@@ -371,7 +384,14 @@ class Portal:
             auth = self.event_auth(app.installer, refresh=True)
             if not with_token:
                 auth.pop("application_token")
-            data = {"CODE": code, "VERSION": app.version, "STATUS": "P" if with_token else "S", "PAYMENT_EXPIRED": "Y" if expired else "N", "DAYS": 30, "LANGUAGE_ID": self.language}
+            data = {
+                "CODE": code,
+                "VERSION": app.version,
+                "STATUS": "P" if with_token else "S",
+                "PAYMENT_EXPIRED": "Y" if expired else "N",
+                "DAYS": 30,
+                "LANGUAGE_ID": self.language,
+            }
             self._lifecycle("ONAPPPAYMENT", data, auth)
 
     def rename(self, origin: str = "") -> str:
@@ -495,7 +515,15 @@ class Portal:
     # --- notes of the CRM -----------------------------------------------------------------------------------------------
 
     def add_timeline(self, kind: str, type_id: int, item_id: int, author: int, **what: Any) -> Item:
-        entry: Item = {"id": self.next_id("timeline"), "kind": kind, "entityTypeId": type_id, "entityId": item_id, "authorId": author, "created": self.moment(), **what}
+        entry: Item = {
+            "id": self.next_id("timeline"),
+            "kind": kind,
+            "entityTypeId": type_id,
+            "entityId": item_id,
+            "authorId": author,
+            "created": self.moment(),
+            **what,
+        }
         self.timeline.append(entry)
         item = self.crm.tables[type_id].by_id.get(item_id)
         if item is not None:
@@ -506,7 +534,17 @@ class Portal:
         """A notification; one with the same tag replaces the earlier (B§8.9)."""
         if tag:
             self.notifications = [one for one in self.notifications if one["tag"] != tag or one["user"] != user]
-        entry = {"id": self.next_id("notification"), "user": user, "author": author, "message": message, "tag": tag, "sub_tag": sub_tag, "out": out, "created": self.moment(), "read": False}
+        entry = {
+            "id": self.next_id("notification"),
+            "user": user,
+            "author": author,
+            "message": message,
+            "tag": tag,
+            "sub_tag": sub_tag,
+            "out": out,
+            "created": self.moment(),
+            "read": False,
+        }
         self.notifications.append(entry)
         return int(entry["id"])
 

@@ -116,7 +116,11 @@ class Request:
             raise RestError("ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage", 405)
         app = None if self.webhook else self.portal.installation
         if app is not None and not found.allowed(app.scopes):
-            raise RestError("insufficient_scope", "The request requires higher privileges than provided by the access token", int(self.portal.switch("insufficient_scope_status")))
+            raise RestError(
+                "insufficient_scope",
+                "The request requires higher privileges than provided by the access token",
+                int(self.portal.switch("insufficient_scope_status")),
+            )
         self._check_confirmation(found.name)
         now = self.portal.now().timestamp()
         call = Call(self.portal, user, found.name, params, app)
@@ -147,7 +151,9 @@ class Request:
         self.detail["methods"] = [text.partition("?")[0] for _, text in found]
         halt = str(self.params.get("halt", 0)) not in ("0", "", "False", "false", "None")
         portal = self.portal
-        result = batch.run(raw, halt, portal.switch("batch_unresolved"), portal.switch("batch_over_length"), lambda name, params: self._command(name, params, user))
+        result = batch.run(
+            raw, halt, portal.switch("batch_unresolved"), portal.switch("batch_over_length"), lambda name, params: self._command(name, params, user)
+        )
         return {"result": result, "time": self._time("batch", self.started, portal.now().timestamp())}
 
     def _command(self, name: str, params: dict[str, Any], user: User) -> tuple[Any, dict[str, Any]]:
@@ -161,7 +167,14 @@ class Request:
         zone, moment = self.portal.zone, self.portal.now()
         written = moment.astimezone(zone).isoformat(timespec="seconds")
         begun = (moment - timedelta(seconds=finished - started)).astimezone(zone).isoformat(timespec="seconds")
-        block = {"start": started, "finish": finished, "duration": finished - started, "processing": finished - started, "date_start": begun, "date_finish": written}
+        block = {
+            "start": started,
+            "finish": finished,
+            "duration": finished - started,
+            "processing": finished - started,
+            "date_start": begun,
+            "date_finish": written,
+        }
         if not self.portal.on_premise:
             block["operating_reset_at"] = self.portal.limits.reset_at(name, now)
             block["operating"] = self.portal.limits.operating(name, now)
@@ -199,7 +212,13 @@ def blueprint(portal_of: Any) -> Blueprint:
     def call(path: str) -> Response:
         if request.method == "OPTIONS":
             answer = Response(status=200)
-            answer.headers.update({"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "origin, content-type, accept, x-requested-with", "Access-Control-Allow-Methods": "POST, GET, OPTIONS"})
+            answer.headers.update(
+                {
+                    "Access-Control-Allow-Origin": "*",
+                    "Access-Control-Allow-Headers": "origin, content-type, accept, x-requested-with",
+                    "Access-Control-Allow-Methods": "POST, GET, OPTIONS",
+                }
+            )
             return answer
         portal = portal_of()
         parts = path.strip("/").split("/")

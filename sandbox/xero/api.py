@@ -15,7 +15,7 @@ from sandbox.xero.batches import Writing
 from sandbox.xero.books import Books, Contact, Invoice
 from sandbox.xero.desk import Desk
 from sandbox.xero.elements import Element, Fields, read_elements
-from sandbox.xero.errors import NOT_FOUND_TEXT, Halt, Refused, not_found, validation
+from sandbox.xero.errors import NOT_FOUND_TEXT, Halt, Refused, not_found, validation, wants_json
 from sandbox.xero.fields import CONTACT, CREDIT_NOTE, INVOICE, ITEM, LEDGER, PAYMENT, QUOTE, with_contact
 from sandbox.xero.gate import API
 from sandbox.xero.idempotency import Entry
@@ -28,18 +28,13 @@ if TYPE_CHECKING:
 Work = Callable[[Desk], Response]
 
 
-def _wants_json() -> bool:
-    """XML is the default when JSON is not asked for (X§2.1)."""
-    return "application/json" in request.headers.get("Accept", "")
-
-
 def envelope(desk: Desk, key: str, rows: list[Any], pagination: dict[str, int] | None = None, **more: object) -> Response:
     """The frame of every answer (X§2.2)."""
     body: dict[str, object] = {"Id": new_id(), "Status": "OK", "ProviderName": "Tallybridge", "DateTimeUTC": ms_time_bare(desk.now), **more}
     if pagination is not None:
         body["pagination"] = pagination
     body[key] = rows
-    if _wants_json():
+    if wants_json():
         return Response(to_json(body), 200, mimetype="application/json")
     return Response(to_xml("Response", body), 200, mimetype="text/xml")
 

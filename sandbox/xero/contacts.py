@@ -51,6 +51,7 @@ ADDRESS = {
     "Country": 50,
     "AttentionTo": 255,
 }
+BATCH_PAYMENTS = {"BankAccountNumber": 50, "BankAccountName": 255, "Details": 255, "Code": 12, "Reference": 12}
 PHONE = {"PhoneNumber": 50, "PhoneAreaCode": 10, "PhoneCountryCode": 20}
 ADDRESS_TYPES = ("POBOX", "STREET")
 PHONE_TYPES = ("DDI", "DEFAULT", "FAX", "MOBILE")
@@ -195,6 +196,9 @@ class ContactWriter:
         for key in ("SalesTrackingCategories", "PurchasesTrackingCategories"):
             if (given := fields.parts(key)) is not None:
                 contact.tracking[key] = [{name: str(value) for name, value in one.items()} for one in given]
+        if batch := fields.part("BatchPayments"):
+            one = Fields(batch, self._desk, fields.errors)
+            contact.batch_payments |= {key: one.text(key, limit, contact.batch_payments.get(key, "")) for key, limit in BATCH_PAYMENTS.items()}
         if theme := fields.part("BrandingTheme"):
             contact.theme_id = Fields(theme, self._desk, fields.errors).identifier("BrandingThemeID")
         return contact
@@ -389,6 +393,8 @@ def _details(desk: Desk, contact: Contact) -> dict[str, Any]:
         shown[key] = contact.tracking.get(key, [])
     if contact.terms:
         shown["PaymentTerms"] = contact.terms
+    if contact.batch_payments:
+        shown["BatchPayments"] = contact.batch_payments
     theme = next((one for one in desk.books.themes if one.id == contact.theme_id), None)
     if theme is not None:
         shown["BrandingTheme"] = {"BrandingThemeID": theme.id, "Name": theme.name}

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from flask import Response
+from flask import Response, request
 
-from sandbox.xero.words import new_id, to_json
+from sandbox.xero.words import new_id, to_json, to_xml
 
 NOT_FOUND_TEXT = "The resource you're looking for cannot be found"
+
+
+def wants_json() -> bool:
+    """XML is the default when JSON is not asked for (X§2.1)."""
+    return "application/json" in request.headers.get("Accept", "")
 
 
 class Refused(Exception):
@@ -45,7 +50,9 @@ def exception(status: int, number: int, kind: str, message: str, elements: Itera
     found = list(elements)
     if found:
         body["Elements"] = found
-    return Response(to_json(body), status, mimetype="application/json")
+    if wants_json():
+        return Response(to_json(body), status, mimetype="application/json")
+    return Response(to_xml("ApiException", body), status, mimetype="text/xml")
 
 
 def validation(message: str) -> Halt:

@@ -235,13 +235,12 @@ class Identity:
         return {"access_token": token, "expires_in": 1800, "token_type": "Bearer", "scope": " ".join(scopes)}
 
     def revoke(self, token: str) -> None:
-        """Every connection that this user gave to the app goes, and every token (X§1.3)."""
+        """Every connection that this user gave to the app goes, and every refresh token (X§1.3)."""
         found = self.refresh.get(token)
         if found is None:
             return
         user = found.user
         self.refresh = {key: one for key, one in self.refresh.items() if one.user != user}
-        self.access = {key: one for key, one in self.access.items() if one.user != user}
         self.connections = {key: one for key, one in self.connections.items() if one.user_id != user.id}
         self.consented.pop(user.id, None)
 

@@ -169,7 +169,7 @@ class Limits:
     def leave_call(self, tenant_id: str, status: int) -> None:
         """A call that was let in has ended."""
         one = self.of(tenant_id)
-        one.in_flight -= 1
+        one.in_flight = max(0, one.in_flight - 1)
         if 400 <= status < 500 and self.controls.switches.get("refused_calls_count") == "no":
             for meter in (one.minute, one.day, self.app):
                 meter.take_back()

@@ -152,6 +152,8 @@ class LineReader:
         if (rate or amount) and self._rules.kind not in DISCOUNT_KINDS:
             fields.errors.append("Discounts can not be applied to this type of document")
             rate = amount = None
+        if rate is not None and self._desk.is_on("discount_rate_places", "2"):
+            rate = self._desk.rounding.to(rate, 2)
         if rate is not None and not 0 <= rate <= HUNDRED:
             fields.errors.append("The DiscountRate must be between 0 and 100")
             rate = None

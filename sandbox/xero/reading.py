@@ -108,8 +108,8 @@ class _Where:
         if word.lower() in ("true", "false", "null"):
             value = {"true": True, "false": False, "null": None}[word.lower()]
             return lambda row: value
-        if word in ("DateTime", "Guid"):
-            return self._literal(word)
+        if word.lower() in ("datetime", "guid"):
+            return self._literal(word.lower())
         path, _, method = word.rpartition(".")
         method = method if self._peek() == "(" else ""
         getter = self.fields.get((path if method else word).lower())
@@ -120,7 +120,7 @@ class _Where:
     def _literal(self, word: str) -> Getter:
         values = self._arguments()
         try:
-            if word == "Guid":
+            if word == "guid":
                 text = str(values[0]).lower()
                 return lambda row: text
             year, month, day, *rest = (int(one) for one in values)

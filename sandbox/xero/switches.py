@@ -63,6 +63,7 @@ ALL: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("negative_quantity", ("accepted", "refused"), "X§4.3 unverified: a quantity below zero"),
     ("zero_lines", ("accepted", "refused"), "X§13.3 unverified: a quantity or a price of zero"),
     ("both_discounts", ("refused", "rate"), "X§4.3: DiscountRate and DiscountAmount on one line"),
+    ("discount_rate_places", ("any", "2"), "X§2.4 unverified: the decimals a DiscountRate keeps"),
     ("email_sets_sent", ("yes", "no"), "X§4.11 unverified: Email sets SentToContact"),
     ("rate_warning", ("warns", "silent"), "X§4.2: an unlikely CurrencyRate gives a warning"),
     # contacts and items

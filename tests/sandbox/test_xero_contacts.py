@@ -232,7 +232,7 @@ def test_an_account_is_archived_alone(api: Api) -> None:
         ({"where": 'Type=="ACCPAY"'}, ["WM-5521"]),
         ({"where": 'Contact.Name.ToLower().Contains("kauri") AND AmountDue>=100'}, ["HV-1002"]),
         ({"where": 'Status=="DRAFT" OR (Status=="SUBMITTED" && Total<1)'}, ["INV-0002"]),
-        ({"where": 'Reference==null AND Date>=DateTime(2999, 01, 31)'}, []),
+        ({"where": "Reference==null AND Date>=DateTime(2999, 01, 31)"}, []),
         ({"searchTerm": "hv-10", "order": "InvoiceNumber DESC"}, ["HV-1003", "HV-1002", "HV-1001"]),
         ({"page": "2", "pageSize": "3", "order": "InvoiceNumber"}, ["INV-0001", "INV-0002", "INV-0003"]),
         ({"createdByMyApp": "true"}, []),

@@ -144,7 +144,10 @@ def test_an_approval_without_due_date_takes_the_terms(api: Api) -> None:
     assert "DueDate" in api.refusal("PUT", "Invoices", api.invoice("B24-2", DueDate=None))
 
 
-@pytest.mark.parametrize(("positions", "free"), [({}, {"DELETED": True, "VOIDED": False}), ({"number_of_deleted": "taken", "number_of_voided": "free"}, {"DELETED": False, "VOIDED": True})])
+@pytest.mark.parametrize(
+    ("positions", "free"),
+    [({}, {"DELETED": True, "VOIDED": False}), ({"number_of_deleted": "taken", "number_of_voided": "free"}, {"DELETED": False, "VOIDED": True})],
+)
 def test_numbers_of_deleted_and_voided_documents(api: Api, positions: dict[str, str], free: dict[str, bool]) -> None:
     turn(api, **positions)
     for status, start in (("DELETED", "DRAFT"), ("VOIDED", "AUTHORISED")):

@@ -199,5 +199,3 @@ class Office:
     def waiting(self) -> list[tuple[str, str, str, str | None, Any]]:
         with self.services.db.reading() as session:
             return [(job.kind, job.subject, job.state, job.problem_code, job.problem_params) for job in session.scalars(select(Job).where(Job.state != "done"))]
-
-

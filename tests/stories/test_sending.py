@@ -97,7 +97,9 @@ def outcome(office: Office, batch: int) -> list[tuple[str, str | None]]:
     from plugin.models import BatchDocument
 
     with office.services.db.reading() as session:
-        return [(one.outcome, one.problem_code) for one in session.scalars(select(BatchDocument).where(BatchDocument.batch_id == batch).order_by(BatchDocument.id))]
+        return [
+            (one.outcome, one.problem_code) for one in session.scalars(select(BatchDocument).where(BatchDocument.batch_id == batch).order_by(BatchDocument.id))
+        ]
 
 
 def test_what_the_bookkeeper_changed_is_not_overwritten(office: Office) -> None:
@@ -215,4 +217,3 @@ def test_a_stranger_sees_nothing_of_another_portal(office: Office) -> None:
     page = bob.get("/app/invoices").text + bob.get("/app/activity").text + bob.get("/app/batches").text
     for crm_id in sendable(office):
         assert number_of(office, crm_id) not in page
-

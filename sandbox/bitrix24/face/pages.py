@@ -35,7 +35,16 @@ class Face:
         app = portal.installation
         unread = sum(1 for one in portal.notifications if one["user"] == user.id and not one["read"])
         framed = request.args.get("IFRAME") == "Y"
-        common = {"portal": portal, "user": user, "section": section, "framed": framed, "unread": unread, "app": app, "app_name": APP_NAME, "here": request.full_path.rstrip("?")}
+        common = {
+            "portal": portal,
+            "user": user,
+            "section": section,
+            "framed": framed,
+            "unread": unread,
+            "app": app,
+            "app_name": APP_NAME,
+            "here": request.full_path.rstrip("?"),
+        }
         return render_template(template, **common, money=showing.money, day=showing.day, moment=lambda value: showing.moment(portal, value), **more)
 
     def places(self, prefix: str, place: str) -> list[dict[str, str]]:
@@ -215,7 +224,14 @@ def _form_row(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the editor; zero tax and no tax are different choices (B§8.6)."""
     absolute = row.get("discountTypeId") == "1"
     discount = row.get("discount") or "0"
-    made = {"productId": row.get("productId"), "productName": row.get("productName"), "price": row.get("price") or "0", "quantity": row.get("quantity") or "1", "taxRate": row.get("taxRate") or None, "taxIncluded": row.get("taxIncluded") or "N"}
+    made = {
+        "productId": row.get("productId"),
+        "productName": row.get("productName"),
+        "price": row.get("price") or "0",
+        "quantity": row.get("quantity") or "1",
+        "taxRate": row.get("taxRate") or None,
+        "taxIncluded": row.get("taxIncluded") or "N",
+    }
     return made | ({"discountTypeId": 1, "discountSum": discount} if absolute else {"discountTypeId": 2, "discountRate": discount})
 
 
@@ -227,14 +243,26 @@ def _client_pages(face: Blueprint, see: Face) -> None:
         search = request.args.get("q", "")
         page = showing.clients(see.portal, type_id, acting(see.portal), search, _page_number())
         section = "companies" if type_id == COMPANY else "contacts"
-        return see.render("clients.html", section, type_id=type_id, page=page, search=search, toolbar=see.places(PREFIX[type_id], "LIST_TOOLBAR"), row_menu=see.places(PREFIX[type_id], "LIST_MENU"))
+        return see.render(
+            "clients.html",
+            section,
+            type_id=type_id,
+            page=page,
+            search=search,
+            toolbar=see.places(PREFIX[type_id], "LIST_TOOLBAR"),
+            row_menu=see.places(PREFIX[type_id], "LIST_MENU"),
+        )
 
     def one(type_id: int, item_id: int) -> str:
         portal, user = see.portal, acting(see.portal)
         item = portal.crm.tables[type_id].by_id.get(item_id) or abort(404)
         if not user.can("read", type_id, item):
             return see.render("gone.html", "companies", text="You do not have permission to view this item.")
-        own = [showing.line(portal, INVOICE, invoice) for invoice in portal.crm.tables[INVOICE] if invoice["companyId" if type_id == COMPANY else "contactId"] == item_id and user.can("read", INVOICE, invoice)]
+        own = [
+            showing.line(portal, INVOICE, invoice)
+            for invoice in portal.crm.tables[INVOICE]
+            if invoice["companyId" if type_id == COMPANY else "contactId"] == item_id and user.can("read", INVOICE, invoice)
+        ]
         return see.render(
             "client.html",
             "companies" if type_id == COMPANY else "contacts",
@@ -274,7 +302,11 @@ def _client_pages(face: Blueprint, see: Face) -> None:
             if not user.can("update", type_id, item):
                 abort(403)
             values: dict[str, Any] = {name: request.form[name] for name in ("title", "name", "lastName") if name in request.form}
-            entries = {str(entry["id"]): {"typeId": entry["typeId"], "value": request.form[f"fm{entry['id']}"]} for entry in item["fm"] if f"fm{entry['id']}" in request.form}
+            entries = {
+                str(entry["id"]): {"typeId": entry["typeId"], "value": request.form[f"fm{entry['id']}"]}
+                for entry in item["fm"]
+                if f"fm{entry['id']}" in request.form
+            }
             portal.crm.update(type_id, item, values | {"fm": entries}, Actor(user.id))
         return leave("/crm/company/")
 
@@ -365,7 +397,13 @@ def _host_answers(face: Blueprint, see: Face) -> None:
         given = request.get_json() or {}
         portal = see.portal
         try:
-            opening = portal.open_app(acting(portal).id, str(given.get("placement") or "DEFAULT"), given.get("options") or {}, str(given.get("handler") or ""), str(given.get("from") or ""))
+            opening = portal.open_app(
+                acting(portal).id,
+                str(given.get("placement") or "DEFAULT"),
+                given.get("options") or {},
+                str(given.get("handler") or ""),
+                str(given.get("from") or ""),
+            )
         except NotInstalled as notice:
             return jsonify(notice=str(notice)), 409
         return jsonify(url=opening.url, fields=opening.fields, name=opening.frame_name, sid=opening.sid)
@@ -408,7 +446,13 @@ def _host_answers(face: Blueprint, see: Face) -> None:
     @face.get("/face/api/people")
     def people() -> Any:
         portal = see.portal
-        return jsonify([{"id": one.id, "name": one.full_name, "photo": "", "position": one.position, "url": f"/company/personal/user/{one.id}/"} for one in portal.users.values() if one.active])
+        return jsonify(
+            [
+                {"id": one.id, "name": one.full_name, "photo": "", "position": one.position, "url": f"/company/personal/user/{one.id}/"}
+                for one in portal.users.values()
+                if one.active
+            ]
+        )
 
     @face.get("/face/api/unread")
     def unread() -> Any:

@@ -137,7 +137,16 @@ def clients(portal: Portal, type_id: int, user: User, search: str, number: int) 
     for item in portal.crm.tables[type_id]:
         name = item["title"] if type_id == COMPANY else person_name(item)
         if user.can("read", type_id, item) and needle in f"{name} {item.get('email') or ''} {item.get('phone') or ''}".casefold():
-            found.append({"id": item["id"], "name": name, "email": item.get("email") or "", "phone": item.get("phone") or "", "mine": item.get("isMyCompany") == "Y", "kind": item.get("typeId") or ""})
+            found.append(
+                {
+                    "id": item["id"],
+                    "name": name,
+                    "email": item.get("email") or "",
+                    "phone": item.get("phone") or "",
+                    "mine": item.get("isMyCompany") == "Y",
+                    "kind": item.get("typeId") or "",
+                }
+            )
     return cut(_slice(found, number), len(found), number)
 
 
@@ -207,5 +216,14 @@ def products(portal: Portal, search: str, number: int) -> Page:
         price = portal.catalog.price_of(one["id"])
         rate = portal.catalog.vats.get(one["vatId"] or 0, {}).get("rate")
         section = portal.catalog.sections.get(one["iblockSectionId"] or 0, {}).get("name", "")
-        lines.append({"id": one["id"], "name": one["name"], "code": one["code"] or "", "section": section, "price": f"{money(price['price'])} {price['currency']}" if price else "—", "tax": "No tax" if rate is None else f"{rate:g}%"})
+        lines.append(
+            {
+                "id": one["id"],
+                "name": one["name"],
+                "code": one["code"] or "",
+                "section": section,
+                "price": f"{money(price['price'])} {price['currency']}" if price else "—",
+                "tax": "No tax" if rate is None else f"{rate:g}%",
+            }
+        )
     return cut(lines, len(found), number)

@@ -6,7 +6,21 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-MODULES = ("basic", "items", "productrows", "directories", "clients", "requisites", "catalog", "userfields", "placements", "events", "timeline", "robots", "payments")
+MODULES = (
+    "basic",
+    "items",
+    "productrows",
+    "directories",
+    "clients",
+    "requisites",
+    "catalog",
+    "userfields",
+    "placements",
+    "events",
+    "timeline",
+    "robots",
+    "payments",
+)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,22 @@ def server_time(call: Call) -> str:
     return call.portal.now().astimezone(call.portal.zone).isoformat(timespec="seconds")
 
 
-EXISTING_SCOPES = ("bizproc", "catalog", "crm", "im", "placement", "user", "user_basic", "user_brief", "userfieldconfig", "task", "disk", "entity", "salescenter", "documentgenerator")
+EXISTING_SCOPES = (
+    "bizproc",
+    "catalog",
+    "crm",
+    "im",
+    "placement",
+    "user",
+    "user_basic",
+    "user_brief",
+    "userfieldconfig",
+    "task",
+    "disk",
+    "entity",
+    "salescenter",
+    "documentgenerator",
+)
 
 
 @method("scope")
@@ -103,7 +118,14 @@ def feature_get(call: Call) -> dict[str, str]:
 
 def _shown_user(call: Call, user: User) -> dict[str, Any]:
     """Fields by scope: user_brief has no e-mail (B§2.5)."""
-    shown: dict[str, Any] = {"ID": str(user.id), "ACTIVE": user.active, "NAME": user.name, "LAST_NAME": user.last_name, "SECOND_NAME": "", "TIME_ZONE": user.time_zone}
+    shown: dict[str, Any] = {
+        "ID": str(user.id),
+        "ACTIVE": user.active,
+        "NAME": user.name,
+        "LAST_NAME": user.last_name,
+        "SECOND_NAME": "",
+        "TIME_ZONE": user.time_zone,
+    }
     shown |= {"WORK_POSITION": user.position, "UF_DEPARTMENT": [1]}
     scopes = call.app.scopes if call.app else ("user",)
     if "user" in scopes or "user_basic" in scopes:
@@ -123,7 +145,13 @@ def user_get(call: Call) -> list[dict[str, Any]]:
     spec |= {key: call.params[key] for key in ("ID", "ACTIVE", "NAME", "LAST_NAME", "EMAIL") if key in call.params}
 
     def resolve(name: str) -> tuple[str, Any]:
-        reader: Any = (lambda value: int(value)) if name.upper() == "ID" else (lambda value: value in (True, "true", "1", 1, "Y")) if name.upper() == "ACTIVE" else (lambda value: value)
+        reader: Any = (
+            (lambda value: int(value))
+            if name.upper() == "ID"
+            else (lambda value: value in (True, "true", "1", 1, "Y"))
+            if name.upper() == "ACTIVE"
+            else (lambda value: value)
+        )
         return name.upper(), reader
 
     rows = [_shown_user(call, user) | {"ID": user.id} for user in call.portal.users.values() if not user.system]

@@ -21,8 +21,37 @@ PRODUCT_WRITABLE = (
     "iblockSectionId", "name", "code", "xmlId", "active", "previewText", "previewTextType", "detailText", "detailTextType", "measure", "vatId", "vatIncluded",
     "purchasingPrice", "purchasingCurrency", "quantity", "quantityTrace", "canBuyZero", "weight", "width", "length", "height", "sort", "dateActiveFrom", "dateActiveTo",
 )  # fmt: skip
-PRODUCT_FIELDS = ("id", "iblockId", *PRODUCT_WRITABLE, "available", "bundle", "type", "quantityReserved", "dateCreate", "createdBy", "modifiedBy", "timestampX", "iblockSection")
-NUMBERS = {"id", "iblockId", "iblockSectionId", "measure", "vatId", "type", "sort", "createdBy", "modifiedBy", "quantity", "productId", "catalogGroupId", "price", "rate", "code_"}
+PRODUCT_FIELDS = (
+    "id",
+    "iblockId",
+    *PRODUCT_WRITABLE,
+    "available",
+    "bundle",
+    "type",
+    "quantityReserved",
+    "dateCreate",
+    "createdBy",
+    "modifiedBy",
+    "timestampX",
+    "iblockSection",
+)
+NUMBERS = {
+    "id",
+    "iblockId",
+    "iblockSectionId",
+    "measure",
+    "vatId",
+    "type",
+    "sort",
+    "createdBy",
+    "modifiedBy",
+    "quantity",
+    "productId",
+    "catalogGroupId",
+    "price",
+    "rate",
+    "code_",
+}
 MOMENTS = {"timestampX", "dateCreate", "dateActiveFrom", "dateActiveTo"}
 
 
@@ -131,8 +160,27 @@ def add_product(portal: Any, values: Item, author: int, kind: int) -> Item:
     """Store a product with the platform's defaults; the seed uses it too."""
     id_ = portal.catalog.take_id("product")
     product: Item = dict.fromkeys(PRODUCT_FIELDS)
-    product |= {"id": id_, "iblockId": PRODUCT_IBLOCK, "active": "Y", "available": "Y", "bundle": "N", "type": kind, "measure": 5, "vatIncluded": "N", "sort": 500, "quantityTrace": "N", "canBuyZero": "Y"}
-    product |= {"previewTextType": "text", "detailTextType": "text", "createdBy": author, "modifiedBy": author, "dateCreate": portal.moment(), "timestampX": portal.moment()}
+    product |= {
+        "id": id_,
+        "iblockId": PRODUCT_IBLOCK,
+        "active": "Y",
+        "available": "Y",
+        "bundle": "N",
+        "type": kind,
+        "measure": 5,
+        "vatIncluded": "N",
+        "sort": 500,
+        "quantityTrace": "N",
+        "canBuyZero": "Y",
+    }
+    product |= {
+        "previewTextType": "text",
+        "detailTextType": "text",
+        "createdBy": author,
+        "modifiedBy": author,
+        "dateCreate": portal.moment(),
+        "timestampX": portal.moment(),
+    }
     product |= values
     product["iblockSection"] = [product["iblockSectionId"]] if product.get("iblockSectionId") else []
     portal.catalog.products[id_] = product
@@ -216,7 +264,18 @@ def price_get(call: Call) -> dict[str, Any]:
 def add_price(portal: Any, product_id: int, group: int, price: float, currency: str) -> Item:
     """Store a price; the seed uses it too."""
     id_ = portal.catalog.take_id("price")
-    row: Item = {"id": id_, "productId": product_id, "catalogGroupId": group, "price": price, "currency": currency, "priceScale": price, "quantityFrom": None, "quantityTo": None, "extraId": None, "timestampX": portal.moment()}
+    row: Item = {
+        "id": id_,
+        "productId": product_id,
+        "catalogGroupId": group,
+        "price": price,
+        "currency": currency,
+        "priceScale": price,
+        "quantityFrom": None,
+        "quantityTo": None,
+        "extraId": None,
+        "timestampX": portal.moment(),
+    }
     portal.catalog.prices[id_] = row
     return row
 
@@ -268,9 +327,16 @@ def price_modify(call: Call) -> dict[str, Any]:
         raise RestError("0", "Product does not exist", 400)
     kept: list[Item] = []
     for one in as_list(product.get("prices")):
-        row = prices.get(int(number(one.get("id")))) or next((old for old in prices.values() if old["productId"] == product_id and old["catalogGroupId"] == int(number(one.get("catalogGroupId")))), None)
+        row = prices.get(int(number(one.get("id")))) or next(
+            (old for old in prices.values() if old["productId"] == product_id and old["catalogGroupId"] == int(number(one.get("catalogGroupId")))), None
+        )
         row = row or add_price(call.portal, product_id, int(number(one.get("catalogGroupId"))), 0.0, str(one.get("currency")))
-        row |= {"price": number(one.get("price")), "priceScale": number(one.get("price")), "currency": str(one.get("currency") or row["currency"]), "timestampX": call.portal.moment()}
+        row |= {
+            "price": number(one.get("price")),
+            "priceScale": number(one.get("price")),
+            "currency": str(one.get("currency") or row["currency"]),
+            "timestampX": call.portal.moment(),
+        }
         kept.append(row)
     for id_ in [row["id"] for row in prices.values() if row["productId"] == product_id and row not in kept]:
         del prices[id_]
@@ -330,6 +396,16 @@ def section_add(call: Call) -> dict[str, Any]:
 def add_section(portal: Any, name: str, more: Item | None = None) -> Item:
     """Store a section; the seed uses it too."""
     id_ = portal.catalog.take_id("section")
-    row: Item = {"id": id_, "iblockId": PRODUCT_IBLOCK, "iblockSectionId": None, "name": name, "code": None, "xmlId": None, "sort": 500, "active": "Y", "description": None}
+    row: Item = {
+        "id": id_,
+        "iblockId": PRODUCT_IBLOCK,
+        "iblockSectionId": None,
+        "name": name,
+        "code": None,
+        "xmlId": None,
+        "sort": 500,
+        "active": "Y",
+        "description": None,
+    }
     portal.catalog.sections[id_] = row | (more or {})
     return row | (more or {})

@@ -40,7 +40,11 @@ def _show(call: Call, type_id: int, item: Item, select: list[str]) -> Item:
             shown[one.name] = crm.show_value(one, item.get(one.name))
     for kind in COMMUNICATION:
         if kind in select:
-            shown[kind] = [{"ID": str(entry["id"]), "VALUE_TYPE": entry["valueType"], "VALUE": entry["value"], "TYPE_ID": kind} for entry in item["fm"] if entry["typeId"] == kind]
+            shown[kind] = [
+                {"ID": str(entry["id"]), "VALUE_TYPE": entry["valueType"], "VALUE": entry["value"], "TYPE_ID": kind}
+                for entry in item["fm"]
+                if entry["typeId"] == kind
+            ]
     return {"ID": str(item["id"]), **shown}
 
 
@@ -53,7 +57,9 @@ def _list(call: Call, type_id: int) -> list[Item]:
         internal = names.get(name, name if name in fields else "")
         return internal, (lambda value: crm.read_filter_value(fields[internal], value)) if internal in fields else (lambda value: value)
 
-    spec = {key: value for key, value in as_map(call.any_case("filter")).items() if key.isdigit() or key.lstrip("!=<>@%") in names or key.lstrip("!=<>@%") in fields}
+    spec = {
+        key: value for key, value in as_map(call.any_case("filter")).items() if key.isdigit() or key.lstrip("!=<>@%") in names or key.lstrip("!=<>@%") in fields
+    }
     keep = compile_filter(spec, resolve)
     rows = [item for item in crm.tables[type_id] if call.user.can("read", type_id, item) and keep(item)]
     order = {names[key]: value for key, value in as_map(call.any_case("order")).items() if key in names}
@@ -105,8 +111,19 @@ def _delete(call: Call, type_id: int) -> bool:
 
 def _describe(call: Call, type_id: int) -> Item:
     fields = TYPES[type_id].fields
-    described: Item = {key: {"type": fields[name].kind, "isRequired": fields[name].required, "isReadOnly": fields[name].read_only, "isMultiple": fields[name].multiple, "title": fields[name].title} for key, name in legacy_names(type_id).items()}
-    return described | {kind: {"type": "crm_multifield", "isRequired": False, "isReadOnly": False, "isMultiple": True, "title": kind.capitalize()} for kind in COMMUNICATION}
+    described: Item = {
+        key: {
+            "type": fields[name].kind,
+            "isRequired": fields[name].required,
+            "isReadOnly": fields[name].read_only,
+            "isMultiple": fields[name].multiple,
+            "title": fields[name].title,
+        }
+        for key, name in legacy_names(type_id).items()
+    }
+    return described | {
+        kind: {"type": "crm_multifield", "isRequired": False, "isReadOnly": False, "isMultiple": True, "title": kind.capitalize()} for kind in COMMUNICATION
+    }
 
 
 for _type_id, _name in ((COMPANY, "company"), (CONTACT, "contact")):

@@ -13,7 +13,21 @@ from sandbox.bitrix24.filters import compile_filter, order_rows
 from sandbox.bitrix24.methods.items import readable, type_of
 from sandbox.bitrix24.php import as_list, as_map
 
-NUMERIC = {"ID", "SORT", "CATEGORY_ID", "OWNER_ID", "TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID", "PRESET_ID", "COUNTRY_ID", "ANCHOR_ID", "ANCHOR_TYPE_ID", "REQUISITE_ID", "ASSIGNED_BY_ID"}
+NUMERIC = {
+    "ID",
+    "SORT",
+    "CATEGORY_ID",
+    "OWNER_ID",
+    "TYPE_ID",
+    "ENTITY_TYPE_ID",
+    "ENTITY_ID",
+    "PRESET_ID",
+    "COUNTRY_ID",
+    "ANCHOR_ID",
+    "ANCHOR_TYPE_ID",
+    "REQUISITE_ID",
+    "ASSIGNED_BY_ID",
+}
 
 
 def legacy_rows(call: Call, rows: list[Item], columns: set[str], numeric: set[str] = NUMERIC) -> list[Item]:
@@ -60,7 +74,11 @@ def category_list(call: Call) -> dict[str, Any]:
 def shown_status(call: Call, one: Item) -> Item:
     shown = {name: one[name] for name in ("ENTITY_ID", "STATUS_ID", "NAME", "NAME_INIT", "SYSTEM", "COLOR", "SEMANTICS")}
     shown |= {"ID": str(one["ID"]), "SORT": str(one["SORT"]), "CATEGORY_ID": None if one["CATEGORY_ID"] is None else str(one["CATEGORY_ID"])}
-    if shown["SEMANTICS"] is None and one["ENTITY_ID"].startswith(("SMART_INVOICE_STAGE", "QUOTE_STATUS", "DEAL_STAGE")) and call.portal.switch("stage_semantics_progress") == "P":
+    if (
+        shown["SEMANTICS"] is None
+        and one["ENTITY_ID"].startswith(("SMART_INVOICE_STAGE", "QUOTE_STATUS", "DEAL_STAGE"))
+        and call.portal.switch("stage_semantics_progress") == "P"
+    ):
         shown["SEMANTICS"] = "P"
     if one["ENTITY_ID"].startswith(("QUOTE_STATUS", "DEAL_STAGE")):
         shown["EXTRA"] = {"SEMANTICS": {"S": "success", "F": "failure"}.get(one["SEMANTICS"] or "", "process"), "COLOR": one["COLOR"]}
@@ -81,10 +99,24 @@ def status_list(call: Call) -> list[Item]:
 @method("crm.status.entity.types", scope="crm")
 def status_entity_types(call: Call) -> list[Item]:
     category = call.portal.invoice_category
-    fixed: list[Item] = [{"ID": one, "NAME": one.replace("_", " ").capitalize()} for one in ("SOURCE", "CONTACT_TYPE", "COMPANY_TYPE", "EMPLOYEES", "INDUSTRY", call.portal.switch("honorific_entity"))]
-    invoices: Item = {"ID": f"SMART_INVOICE_STAGE_{category}", "NAME": "Invoice stages", "SEMANTIC_INFO": [], "PREFIX": f"DT31_{category}", "FIELD_ATTRIBUTE_SCOPE": f"category_{category}"}
+    fixed: list[Item] = [
+        {"ID": one, "NAME": one.replace("_", " ").capitalize()}
+        for one in ("SOURCE", "CONTACT_TYPE", "COMPANY_TYPE", "EMPLOYEES", "INDUSTRY", call.portal.switch("honorific_entity"))
+    ]
+    invoices: Item = {
+        "ID": f"SMART_INVOICE_STAGE_{category}",
+        "NAME": "Invoice stages",
+        "SEMANTIC_INFO": [],
+        "PREFIX": f"DT31_{category}",
+        "FIELD_ATTRIBUTE_SCOPE": f"category_{category}",
+    }
     invoices |= {"ENTITY_TYPE_ID": INVOICE, "IS_ENABLED": True, "CATEGORY_ID": category}
-    quotes: Item = {"ID": "QUOTE_STATUS", "NAME": "Estimate stages", "ENTITY_TYPE_ID": 7, "SEMANTIC_INFO": {"START_FIELD": "DRAFT", "FINAL_SUCCESS_FIELD": "APPROVED", "FINAL_UNSUCCESS_FIELD": "DECLAINED", "FINAL_SORT": 0}}
+    quotes: Item = {
+        "ID": "QUOTE_STATUS",
+        "NAME": "Estimate stages",
+        "ENTITY_TYPE_ID": 7,
+        "SEMANTIC_INFO": {"START_FIELD": "DRAFT", "FINAL_SUCCESS_FIELD": "APPROVED", "FINAL_UNSUCCESS_FIELD": "DECLAINED", "FINAL_SORT": 0},
+    }
     return [*fixed, *([invoices] if call.portal.smart_invoices else []), quotes]
 
 
@@ -94,7 +126,11 @@ def stage_history(call: Call) -> dict[str, Any]:
     if type_id not in TYPES:
         raise RestError(0, f"{type_id} entity is not supported", 400)
     table = call.portal.crm.tables[type_id].by_id
-    rows = [row for row in call.portal.crm.history if row["OWNER_TYPE_ID"] == type_id and row["OWNER_ID"] in table and call.user.can("read", type_id, table[row["OWNER_ID"]])]
+    rows = [
+        row
+        for row in call.portal.crm.history
+        if row["OWNER_TYPE_ID"] == type_id and row["OWNER_ID"] in table and call.user.can("read", type_id, table[row["OWNER_ID"]])
+    ]
     columns = {"ID", "TYPE_ID", "OWNER_ID", "CREATED_TIME", "CATEGORY_ID", "STAGE_SEMANTIC_ID", "STAGE_ID"}
     spec = as_map(call.any_case("filter"))
 
@@ -106,13 +142,22 @@ def stage_history(call: Call) -> dict[str, Any]:
     keep = compile_filter({key: value for key, value in spec.items() if key.isdigit() or key.lstrip("!=<>@%") in columns}, resolve)
     order = {key: value for key, value in as_map(call.any_case("order")).items() if key in columns}
     found = order_rows([row for row in rows if keep(row)], order or {"ID": "ASC"}, str)
-    shown = [{name: row[name] for name in row if name in columns} | {"CREATED_TIME": dates.write_moment(row["CREATED_TIME"], call.portal.zone)} for row in found]
+    shown = [
+        {name: row[name] for name in row if name in columns} | {"CREATED_TIME": dates.write_moment(row["CREATED_TIME"], call.portal.zone)} for row in found
+    ]
     return {"items": call.page(shown)}
 
 
 # --- fixed directories -----------------------------------------------------------------------------------------------
 
-ADDRESS_TYPES = ((11, "Shipping address"), (1, "Physical address"), (6, "Legal address"), (4, "Registered address"), (8, "Mailing address"), (9, "Beneficiary address"))
+ADDRESS_TYPES = (
+    (11, "Shipping address"),
+    (1, "Physical address"),
+    (6, "Legal address"),
+    (4, "Registered address"),
+    (8, "Mailing address"),
+    (9, "Beneficiary address"),
+)
 OWNERS = ((1, "Lead", "LEAD", "L"), (2, "Deal", "DEAL", "D"), (3, "Contact", "CONTACT", "C"), (4, "Company", "COMPANY", "CO"), (5, "Invoice (old version)", "INVOICE", "I"), (31, "Invoice", "SMART_INVOICE", "SI"), (7, "Quote", "QUOTE", "Q"), (8, "Billing Details", "REQUISITE", "RQ"))  # fmt: skip
 
 
@@ -129,7 +174,10 @@ def enum_owner_type(call: Call) -> list[Item]:
 
 @method("crm.enum.fields", scope="crm")
 def enum_fields(call: Call) -> Item:
-    return {name: {"type": "int" if name == "ID" else "string", "isRequired": False, "isReadOnly": True} for name in ("ID", "NAME", "SYMBOL_CODE", "SYMBOL_CODE_SHORT")}
+    return {
+        name: {"type": "int" if name == "ID" else "string", "isRequired": False, "isReadOnly": True}
+        for name in ("ID", "NAME", "SYMBOL_CODE", "SYMBOL_CODE_SHORT")
+    }
 
 
 @method("crm.settings.mode.get", scope="crm")
@@ -154,7 +202,12 @@ def currency_list(call: Call) -> list[Item]:
 
 
 def _shown_currency(call: Call, one: Item) -> Item:
-    return {**{key: str(value) for key, value in one.items()}, "BASE": "Y" if one["CURRENCY"] == call.portal.base_currency else "N", "LID": call.portal.language, "DATE_UPDATE": None}
+    return {
+        **{key: str(value) for key, value in one.items()},
+        "BASE": "Y" if one["CURRENCY"] == call.portal.base_currency else "N",
+        "LID": call.portal.language,
+        "DATE_UPDATE": None,
+    }
 
 
 @method("crm.currency.get", scope="crm")
@@ -199,14 +252,31 @@ def currency_update(call: Call) -> bool:
 
 
 def new_currency(code: str, amount: str, name: str, sort: int = 100) -> Item:
-    return {"CURRENCY": code, "AMOUNT_CNT": 1, "AMOUNT": amount, "SORT": sort, "FULL_NAME": name, "FORMAT_STRING": "$#", "DEC_POINT": ".", "THOUSANDS_SEP": ",", "DECIMALS": 2}
+    return {
+        "CURRENCY": code,
+        "AMOUNT_CNT": 1,
+        "AMOUNT": amount,
+        "SORT": sort,
+        "FULL_NAME": name,
+        "FORMAT_STRING": "$#",
+        "DEC_POINT": ".",
+        "THOUSANDS_SEP": ",",
+        "DECIMALS": 2,
+    }
 
 
 @method("crm.vat.list", scope="crm")
 def vat_list(call: Call) -> list[Item]:
     """Deprecated, but any user may (B§8.10)."""
     rows = [
-        {"ID": one["id"], "TIMESTAMP_X": dates.write_moment(one["timestampX"], call.portal.zone), "ACTIVE": one["active"], "C_SORT": one["sort"], "NAME": one["name"], "RATE": None if one["rate"] is None else f"{one['rate']:.2f}"}
+        {
+            "ID": one["id"],
+            "TIMESTAMP_X": dates.write_moment(one["timestampX"], call.portal.zone),
+            "ACTIVE": one["active"],
+            "C_SORT": one["sort"],
+            "NAME": one["name"],
+            "RATE": None if one["rate"] is None else f"{one['rate']:.2f}",
+        }
         for one in call.portal.catalog.vats.values()
     ]
     return [legacy_shown(one) for one in legacy_rows(call, rows, {"ID", "ACTIVE", "C_SORT", "NAME", "RATE"}, {"ID", "C_SORT"})]
@@ -226,7 +296,11 @@ def find_by_comm(call: Call) -> Any:
     found = {}
     for type_id, name in ((3, "CONTACT"), (4, "COMPANY")):
         if only in ("", name):
-            ids = [item["id"] for item in call.portal.crm.tables[type_id] if any(entry["typeId"] == kind and _plain_comm(kind, entry["value"]) in wanted for entry in item["fm"])]
+            ids = [
+                item["id"]
+                for item in call.portal.crm.tables[type_id]
+                if any(entry["typeId"] == kind and _plain_comm(kind, entry["value"]) in wanted for entry in item["fm"])
+            ]
             if ids:
                 found[name] = ids
     return found or []
@@ -234,5 +308,3 @@ def find_by_comm(call: Call) -> Any:
 
 def _plain_comm(kind: str, value: Any) -> str:
     return str(value).strip().lower() if kind == "EMAIL" else "".join(one for one in str(value) if one.isdigit())
-
-

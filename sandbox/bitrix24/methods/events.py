@@ -26,8 +26,12 @@ _ITEM = ("ADD", "UPDATE", "DELETE")
 #: Event → scope (B§5.7).
 CATALOGUE: dict[str, str] = {
     **dict.fromkeys(["ONAPPINSTALL", "ONAPPUPDATE", "ONAPPUNINSTALL", "ONAPPPAYMENT", "ONAPPMETHODCONFIRM", "ONAPPTEST", "ONOFFLINEEVENT"], ""),
-    **dict.fromkeys([*_names("ONCRMDYNAMICITEM", *_ITEM), *_names("ONCRMQUOTE", *_ITEM), *_names("ONCRMCOMPANY", *_ITEM), *_names("ONCRMCONTACT", *_ITEM)], "crm"),
-    **dict.fromkeys([*_names("ONCRMINVOICE", *_ITEM, "SETSTATUS"), *_names("ONCRMDEAL", *_ITEM), "ONCRMDEALMOVETOCATEGORY", *_names("ONCRMREQUISITE", *_ITEM)], "crm"),
+    **dict.fromkeys(
+        [*_names("ONCRMDYNAMICITEM", *_ITEM), *_names("ONCRMQUOTE", *_ITEM), *_names("ONCRMCOMPANY", *_ITEM), *_names("ONCRMCONTACT", *_ITEM)], "crm"
+    ),
+    **dict.fromkeys(
+        [*_names("ONCRMINVOICE", *_ITEM, "SETSTATUS"), *_names("ONCRMDEAL", *_ITEM), "ONCRMDEALMOVETOCATEGORY", *_names("ONCRMREQUISITE", *_ITEM)], "crm"
+    ),
     **dict.fromkeys([*_names("ONCRMBANKDETAIL", *_ITEM), "ONCRMADDRESSREGISTER", "ONCRMADDRESSUNREGISTER", *_names("ONCRMCURRENCY", *_ITEM)], "crm"),
     **dict.fromkeys([*_names("ONCRMPRODUCT", *_ITEM), *_names("ONCRMTYPEUSERFIELD", *_ITEM, "SETENUMVALUES"), *_names("ONCRMTIMELINECOMMENT", *_ITEM)], "crm"),
     **dict.fromkeys([*_names("ONCRMACTIVITY", *_ITEM), "ONCRMTIMELINEITEMACTION"], "crm"),
@@ -89,7 +93,9 @@ def event_bind(call: Call) -> bool:
     if any((one.event, one.url, one.offline, one.connector, one.user_id) == (name, url, offline, connector, user) for one in app.handlers):
         raise RestError("ERROR_CORE", "Unable to set event handler: Handler already binded", 400)
     options = as_map(call.any_case("options"))
-    app.handlers.append(Handler(call.portal.next_id("handler"), name, url, user, offline, connector, not call.user.admin, integer(options.get("minTimeout")) or 1))
+    app.handlers.append(
+        Handler(call.portal.next_id("handler"), name, url, user, offline, connector, not call.user.admin, integer(options.get("minTimeout")) or 1)
+    )
     return True
 
 
@@ -101,7 +107,11 @@ def event_unbind(call: Call) -> dict[str, int]:
         raise RestError("ACCESS_DENIED", "Access denied! Offline events unbinding requires administrator access rights", 403)
     url = str(call.any_case("handler") or "")
     user = call.any_case("auth_type")
-    gone = [one for one in app.handlers if one.event == name and one.offline == offline and (offline or one.url == url) and (user in (None, "") or one.user_id == integer(user))]
+    gone = [
+        one
+        for one in app.handlers
+        if one.event == name and one.offline == offline and (offline or one.url == url) and (user in (None, "") or one.user_id == integer(user))
+    ]
     app.handlers[:] = [one for one in app.handlers if one not in gone]
     return {"count": len(gone)}
 
@@ -136,7 +146,14 @@ def _offline_rows(call: Call, rows: list[Item]) -> list[Item]:
 
 def _shown_offline(call: Call, row: Item) -> Item:
     data: Any = row["EVENT_DATA"] if call.portal.switch("offline_event_data") == "fields" else False
-    return {"ID": str(row["ID"]), "TIMESTAMP_X": dates.write_moment(row["TIMESTAMP_X"], call.portal.zone), "EVENT_NAME": row["EVENT_NAME"], "EVENT_DATA": data, "EVENT_ADDITIONAL": empty_map({}), "MESSAGE_ID": row["MESSAGE_ID"]}
+    return {
+        "ID": str(row["ID"]),
+        "TIMESTAMP_X": dates.write_moment(row["TIMESTAMP_X"], call.portal.zone),
+        "EVENT_NAME": row["EVENT_NAME"],
+        "EVENT_DATA": data,
+        "EVENT_ADDITIONAL": empty_map({}),
+        "MESSAGE_ID": row["MESSAGE_ID"],
+    }
 
 
 @method("event.offline.get")

@@ -70,7 +70,16 @@ def describe(call: Call, type_id: int, original: bool) -> dict[str, Any]:
 
 def _describe(call: Call, type_id: int, one: Field) -> dict[str, Any]:
     read_only = one.read_only or (one.name == "accountNumber" and call.portal.switch("account_number_writable") == "no")
-    told = {"type": one.kind, "isRequired": one.required, "isReadOnly": read_only, "isImmutable": one.immutable, "isMultiple": one.multiple, "isDynamic": one.dynamic, "title": one.title, "upperName": one.upper}
+    told = {
+        "type": one.kind,
+        "isRequired": one.required,
+        "isReadOnly": read_only,
+        "isImmutable": one.immutable,
+        "isMultiple": one.multiple,
+        "isDynamic": one.dynamic,
+        "title": one.title,
+        "upperName": one.upper,
+    }
     if one.status_type or one.name == "stageId":
         told["statusType"] = one.status_type or call.portal.stage_entity(type_id)
     if one.name == "honorific":

@@ -19,7 +19,10 @@ _CRM |= {"CRM_SMART_INVOICE_ROBOT_DESIGNER_TOOLBAR", "CRM_DEAL_ROBOT_DESIGNER_TO
 _CRM |= {"CRM_REQUISITE_AUTOCOMPLETE", "CRM_DETAIL_SEARCH", "CRM_ANALYTICS_MENU", "CRM_ANALYTICS_TOOLBAR"}
 
 #: Code → scope beside `placement` that it needs (B§6.1, B§6.2).
-PLACES: dict[str, str] = {**dict.fromkeys(sorted(_CRM), "crm"), **dict.fromkeys(("LEFT_MENU", "REST_APP_URI", "PAGE_BACKGROUND_WORKER", "USER_PROFILE_MENU", "USER_PROFILE_TOOLBAR"), "")}
+PLACES: dict[str, str] = {
+    **dict.fromkeys(sorted(_CRM), "crm"),
+    **dict.fromkeys(("LEFT_MENU", "REST_APP_URI", "PAGE_BACKGROUND_WORKER", "USER_PROFILE_MENU", "USER_PROFILE_TOOLBAR"), ""),
+}
 SINGLE = ("PAGE_BACKGROUND_WORKER", "REST_APP_URI")
 USER_MODE = ("PAGE_BACKGROUND_WORKER",)
 
@@ -56,8 +59,19 @@ def placement_get(call: Call) -> list[dict[str, Any]]:
     call.admin_only()
     shown = []
     for one in app.placements:
-        titles = {language: {"TITLE": text.get("TITLE", ""), "DESCRIPTION": text.get("DESCRIPTION", ""), "GROUP_NAME": text.get("GROUP_NAME", "")} for language, text in one.titles.items()}
-        row = {"placement": one.code, "userId": one.user_id, "handler": one.url, "options": empty_map(one.options), "title": one.title, "description": one.description, "langAll": empty_map(titles)}
+        titles = {
+            language: {"TITLE": text.get("TITLE", ""), "DESCRIPTION": text.get("DESCRIPTION", ""), "GROUP_NAME": text.get("GROUP_NAME", "")}
+            for language, text in one.titles.items()
+        }
+        row = {
+            "placement": one.code,
+            "userId": one.user_id,
+            "handler": one.url,
+            "options": empty_map(one.options),
+            "title": one.title,
+            "description": one.description,
+            "langAll": empty_map(titles),
+        }
         shown.append(({"id": one.id} if call.portal.switch("placement_get_id") == "present" else {}) | row)
     return shown
 
@@ -82,7 +96,17 @@ def placement_bind(call: Call) -> bool:
         raise RestError("ERROR_CORE", "Unable to set placement handler: Handler already binded", 400)
     titles = {str(language): as_map(text) for language, text in as_map(call.any_case("LANG_ALL")).items()}
     app.placements.append(
-        Placement(call.portal.next_id("placement"), code, url, str(call.any_case("TITLE") or ""), str(call.any_case("DESCRIPTION") or ""), str(call.any_case("GROUP_NAME") or ""), options, titles, user)
+        Placement(
+            call.portal.next_id("placement"),
+            code,
+            url,
+            str(call.any_case("TITLE") or ""),
+            str(call.any_case("DESCRIPTION") or ""),
+            str(call.any_case("GROUP_NAME") or ""),
+            options,
+            titles,
+            user,
+        )
     )
     return True
 

@@ -136,5 +136,13 @@ def row_fields(call: Call) -> dict[str, Any]:
     for name in ("id", "ownerId", "ownerType", "priceAccount", *SHOWN_ROW):
         kind = "string" if name in TEXTS else "integer" if name in ("id", "ownerId", "productId", "measureCode", "sort", "type", "discountTypeId") else "double"
         own = name in ("ownerId", "ownerType")
-        described[name] = {"type": kind, "isRequired": own, "isReadOnly": name not in WRITABLE_ROW and not own, "isImmutable": own, "isMultiple": False, "isDynamic": False, "title": name}
+        described[name] = {
+            "type": kind,
+            "isRequired": own,
+            "isReadOnly": name not in WRITABLE_ROW and not own,
+            "isImmutable": own,
+            "isMultiple": False,
+            "isDynamic": False,
+            "title": name,
+        }
     return {"fields": described}

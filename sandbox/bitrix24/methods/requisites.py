@@ -22,7 +22,21 @@ COLUMNS = {"ID", *TEXTS, *NUMBERS, "DATE_CREATE", "DATE_MODIFY", "CREATED_BY_ID"
 ADDRESS_TEXTS = ("ADDRESS_1", "ADDRESS_2", "CITY", "POSTAL_CODE", "REGION", "PROVINCE", "COUNTRY", "COUNTRY_CODE", "LOC_ADDR_ID")
 ADDRESS_KEY = ("TYPE_ID", "ENTITY_TYPE_ID", "ENTITY_ID")
 ADDRESS_COLUMNS = {*ADDRESS_KEY, *ADDRESS_TEXTS, "ANCHOR_TYPE_ID", "ANCHOR_ID"}
-BANK_TEXTS = ("NAME", "RQ_BANK_NAME", "RQ_BANK_ADDR", "RQ_BANK_ROUTE_NUM", "RQ_ACC_NAME", "RQ_ACC_NUM", "RQ_ACC_CURRENCY", "RQ_IBAN", "RQ_SWIFT", "RQ_BIC", "XML_ID", "ORIGINATOR_ID", "COMMENTS")
+BANK_TEXTS = (
+    "NAME",
+    "RQ_BANK_NAME",
+    "RQ_BANK_ADDR",
+    "RQ_BANK_ROUTE_NUM",
+    "RQ_ACC_NAME",
+    "RQ_ACC_NUM",
+    "RQ_ACC_CURRENCY",
+    "RQ_IBAN",
+    "RQ_SWIFT",
+    "RQ_BIC",
+    "XML_ID",
+    "ORIGINATOR_ID",
+    "COMMENTS",
+)
 LINK = ("REQUISITE_ID", "BANK_DETAIL_ID", "MC_REQUISITE_ID", "MC_BANK_DETAIL_ID")
 
 
@@ -51,7 +65,9 @@ def _changed(call: Call, what: str, id_: int, owner: tuple[int, int]) -> None:
 
 def _shown(call: Call, row: Item, select: Any = None) -> Item:
     zone = call.portal.zone
-    return legacy_shown(row | {"DATE_CREATE": dates.write_moment(row["DATE_CREATE"], zone), "DATE_MODIFY": dates.write_moment(row["DATE_MODIFY"], zone)}, select)
+    return legacy_shown(
+        row | {"DATE_CREATE": dates.write_moment(row["DATE_CREATE"], zone), "DATE_MODIFY": dates.write_moment(row["DATE_MODIFY"], zone)}, select
+    )
 
 
 @method("crm.requisite.list", scope="crm")
@@ -132,7 +148,15 @@ def requisite_delete(call: Call) -> bool:
 def requisite_fields(call: Call) -> Item:
     required = {"ENTITY_TYPE_ID", "ENTITY_ID", "PRESET_ID", "NAME"}
     read_only = {"ID", "DATE_CREATE", "DATE_MODIFY", "CREATED_BY_ID", "MODIFY_BY_ID"}
-    return {name: {"type": "integer" if name in NUMBERS or name == "ID" else "string", "isRequired": name in required, "isReadOnly": name in read_only, "title": name} for name in sorted(COLUMNS)}
+    return {
+        name: {
+            "type": "integer" if name in NUMBERS or name == "ID" else "string",
+            "isRequired": name in required,
+            "isReadOnly": name in read_only,
+            "title": name,
+        }
+        for name in sorted(COLUMNS)
+    }
 
 
 @method("crm.requisite.preset.list", scope="crm")
@@ -242,7 +266,14 @@ def bank_add(call: Call) -> int:
         raise nameless("The &quot;Name&quot; field is required.")
     id_ = call.portal.next_id("bank_detail")
     empty: Item = dict.fromkeys(BANK_TEXTS)
-    call.portal.bank_details[id_] = {"ID": id_, "ENTITY_TYPE_ID": 8, "ENTITY_ID": requisite["ID"], "COUNTRY_ID": integer(fields.get("COUNTRY_ID")), **empty, **{name: str(fields[name] or "") for name in BANK_TEXTS if name in fields}}
+    call.portal.bank_details[id_] = {
+        "ID": id_,
+        "ENTITY_TYPE_ID": 8,
+        "ENTITY_ID": requisite["ID"],
+        "COUNTRY_ID": integer(fields.get("COUNTRY_ID")),
+        **empty,
+        **{name: str(fields[name] or "") for name in BANK_TEXTS if name in fields},
+    }
     call.portal.emit("ONCRMBANKDETAILADD", {"FIELDS": {"ID": id_}}, call.actor)
     return id_
 

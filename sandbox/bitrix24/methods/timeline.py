@@ -12,7 +12,29 @@ from sandbox.bitrix24.fields import INVOICE, integer
 from sandbox.bitrix24.filters import order_rows
 from sandbox.bitrix24.php import as_map
 
-ICONS = ("call", "arrow-down", "arrow-up", "attention", "bank-card", "camera", "check", "circle-check", "clock", "comment", "document", "document-print", "info", "IM", "mail", "notes", "pipeline", "store", "sum", "task", "view")
+ICONS = (
+    "call",
+    "arrow-down",
+    "arrow-up",
+    "attention",
+    "bank-card",
+    "camera",
+    "check",
+    "circle-check",
+    "clock",
+    "comment",
+    "document",
+    "document-print",
+    "info",
+    "IM",
+    "mail",
+    "notes",
+    "pipeline",
+    "store",
+    "sum",
+    "task",
+    "view",
+)
 COMMENT_TYPES = {"deal": 2, "contact": 3, "company": 4, "quote": 7}
 
 
@@ -28,7 +50,11 @@ def owner(call: Call, type_id: int, item_id: int, action: str) -> Item:
 
 
 def _log(entry: Item, call: Call) -> Item:
-    return {"id": entry["id"], "created": dates.write_moment(entry["created"], call.portal.zone), **{name: entry[name] for name in ("authorId", "title", "text", "iconCode")}}
+    return {
+        "id": entry["id"],
+        "created": dates.write_moment(entry["created"], call.portal.zone),
+        **{name: entry[name] for name in ("authorId", "title", "text", "iconCode")},
+    }
 
 
 @method("crm.timeline.logmessage.add", scope="crm")
@@ -42,7 +68,9 @@ def log_add(call: Call) -> dict[str, Any]:
     owner(call, type_id, item_id, "update")
     if fields["iconCode"] not in ICONS:
         raise RestError("0", "Could not find icon", 400)
-    entry = call.portal.add_timeline("log", type_id, item_id, call.user.id, title=str(fields["title"]), text=str(fields["text"]), iconCode=str(fields["iconCode"]))
+    entry = call.portal.add_timeline(
+        "log", type_id, item_id, call.user.id, title=str(fields["title"]), text=str(fields["text"]), iconCode=str(fields["iconCode"])
+    )
     return {"logMessage": _log(entry, call)}
 
 
@@ -105,7 +133,13 @@ def comment_add(call: Call) -> int:
 
 
 def _comment(entry: Item, call: Call) -> Item:
-    return {"ID": str(entry["id"]), "ENTITY_ID": entry["entityId"], "CREATED": dates.write_moment(entry["created"], call.portal.zone), "COMMENT": entry["text"], "AUTHOR_ID": str(entry["authorId"])}
+    return {
+        "ID": str(entry["id"]),
+        "ENTITY_ID": entry["entityId"],
+        "CREATED": dates.write_moment(entry["created"], call.portal.zone),
+        "COMMENT": entry["text"],
+        "AUTHOR_ID": str(entry["authorId"]),
+    }
 
 
 @method("crm.timeline.comment.list", scope="crm")
@@ -142,7 +176,9 @@ def _notify(call: Call, author: int) -> int | bool:
         raise RestError("ATTACH_OVERSIZE", "You have exceeded the maximum allowable size of attach", 400)
     if user not in call.portal.users:
         return False
-    return call.portal.notify(user, message, author, str(call.any_case("TAG") or ""), str(call.any_case("SUB_TAG") or ""), str(call.any_case("MESSAGE_OUT") or ""))
+    return call.portal.notify(
+        user, message, author, str(call.any_case("TAG") or ""), str(call.any_case("SUB_TAG") or ""), str(call.any_case("MESSAGE_OUT") or "")
+    )
 
 
 @method("im.notify.system.add", scope="im")
@@ -167,7 +203,9 @@ def notify_delete(call: Call) -> bool:
     id_, tag, sub_tag = integer(call.any_case("ID")), str(call.any_case("TAG") or ""), str(call.any_case("SUB_TAG") or "")
     if not id_ and not tag and not sub_tag:
         raise RestError("PARAMS_ERROR", "Incorrect params", 400)
-    kept = [one for one in call.portal.notifications if not ((id_ and one["id"] == id_) or (tag and one["tag"] == tag) or (sub_tag and one["sub_tag"] == sub_tag))]
+    kept = [
+        one for one in call.portal.notifications if not ((id_ and one["id"] == id_) or (tag and one["tag"] == tag) or (sub_tag and one["sub_tag"] == sub_tag))
+    ]
     gone = len(kept) < len(call.portal.notifications)
     call.portal.notifications = kept
     return gone

@@ -21,7 +21,21 @@ SETTINGS: dict[str, Item] = {
     "url": {"POPUP": "Y", "SIZE": 20, "MIN_LENGTH": 0, "MAX_LENGTH": 0, "DEFAULT_VALUE": ""},
     "enumeration": {"DISPLAY": "LIST", "LIST_HEIGHT": 1, "CAPTION_NO_VALUE": "", "SHOW_NO_VALUE": "Y"},
 }
-SHOWN = ("id", "entityId", "fieldName", "userTypeId", "xmlId", "sort", "multiple", "mandatory", "showFilter", "showInList", "editInList", "isSearchable", "settings")
+SHOWN = (
+    "id",
+    "entityId",
+    "fieldName",
+    "userTypeId",
+    "xmlId",
+    "sort",
+    "multiple",
+    "mandatory",
+    "showFilter",
+    "showInList",
+    "editInList",
+    "isSearchable",
+    "settings",
+)
 LABELS = ("languageId", "editFormLabel", "listColumnLabel", "listFilterLabel", "errorMessage", "helpMessage")
 FLAGS = ("multiple", "mandatory", "editInList", "isSearchable")
 
@@ -137,7 +151,13 @@ def new_field(portal: Any, entity: str, name: str, kind: str, given: Item, by_ap
 
 
 def _option(portal: Any, one: Item) -> Item:
-    return {"id": portal.next_id("enum") + 900, "value": str(one.get("value") or ""), "def": one.get("def", "N"), "sort": str(one.get("sort") or 500), "xmlId": str(one.get("xmlId") or "")}
+    return {
+        "id": portal.next_id("enum") + 900,
+        "value": str(one.get("value") or ""),
+        "def": one.get("def", "N"),
+        "sort": str(one.get("sort") or 500),
+        "xmlId": str(one.get("xmlId") or ""),
+    }
 
 
 @method("userfieldconfig.update", scope=SCOPE, also=("crm",))
@@ -177,6 +197,6 @@ def field_types(call: Call) -> dict[str, Any]:
 
 def _announce(call: Call, what: str, field: Item) -> None:
     if field["entityId"] == "CRM_SMART_INVOICE":
-        call.portal.emit(f"ONCRMTYPEUSERFIELD{what}", {"FIELDS": {"id": field["id"], "entityId": field["entityId"], "fieldName": field["fieldName"]}}, call.actor)
-
-
+        call.portal.emit(
+            f"ONCRMTYPEUSERFIELD{what}", {"FIELDS": {"id": field["id"], "entityId": field["entityId"], "fieldName": field["fieldName"]}}, call.actor
+        )
