@@ -153,7 +153,7 @@ def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, proble
     """Put running jobs back. Where the same work was ordered again meanwhile, that order takes over what is known of the old one."""
     ids = list(job_ids)
     twin = aliased(Job)
-    pairs = []
+    pairs: list[Any] = []
     for part in _parts(ids):
         pairs += tx.execute(
             select(Job.id, twin.id)
@@ -169,6 +169,9 @@ def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, proble
     values: dict[str, Any] = {"state": "waiting", "run_at": run_at, "fence": None}
     if problem is not None:
         values |= {"problem_code": problem.code, "problem_params": problem.params}
+        if problem.retry.kind in ("after", "reconnect"):
+            # A wait that the partner ordered is no failed attempt: it never brings the end nearer.
+            values["attempts"] = case((Job.attempts > 0, Job.attempts - 1), else_=0)
     for part in _parts(number for number in ids if number not in merged):
         tx.execute(update(Job).where(Job.id.in_(part)).values(**values).execution_options(synchronize_session=False))
 

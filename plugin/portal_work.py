@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from plugin import durations, jobs, leases, sentences
 from plugin.bitrix24 import documents, people
@@ -20,6 +20,7 @@ from plugin.sending.record import shown_fingerprint
 from plugin.services import Services
 from plugin.talking import service_rest
 from plugin.usecases import batches, first_sync, send_to_xero
+from plugin.usecases.invoice_states import ECHO
 from plugin.wire import NoAnswer
 from plugin.xero.documents import deep_link
 
@@ -129,11 +130,11 @@ def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> d
     plans: list[tuple[Job, documents.WriteBack, Link | None]] = []
     done: dict[int, Problem | None] = {}
     links = _links(services, portal_id, claimed)
-    wanted = [link.crm_id for job in claimed if (link := links.get(job.id)) is not None and (job.payload or {}).get("stage", True)]
-    stages = documents.stages_now(rest, wanted) if wanted else {}
+    wanted = [link.crm_id for job in claimed if (link := links.get(job.id)) is not None]
+    current = documents.current_states(rest, wanted) if wanted else {}
     for job in claimed:
         link = links.get(job.id)
-        plan = _of_problem(services, job) if link is None else _of_link(services, job, link, stages)
+        plan = _of_problem(services, job) if link is None else _of_link(services, job, link, current)
         if plan is None:
             done[job.id] = None
         else:
@@ -143,8 +144,11 @@ def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> d
         problem = outcomes.get(plan.invoice_id)
         if problem is not None and problem.code == "bitrix24.not_found":
             problem = None
-        if link is not None and (problem is None or problem.code == "bitrix24.stage_refused"):
-            _remember(services, link, plan)
+        written = problem is None or problem.code == "bitrix24.stage_refused"
+        if link is not None and written:
+            _remember(services, link, plan, current.get(link.crm_id))
+        elif link is None:
+            _forget_shown(services, portal_id, plan.invoice_id)
         done[job.id] = problem
     return done
 
@@ -164,17 +168,17 @@ def _of_problem(services: Services, job: Job) -> documents.WriteBack | None:
     return documents.WriteBack(int(job.payload["crm_id"]), {"xero_error": text[:500], "xero_sending": "", "xero_synced": services.now()})  # type: ignore[index]
 
 
-def _of_link(services: Services, job: Job, link: Link, stages: dict[int, str]) -> documents.WriteBack | None:
+def _of_link(services: Services, job: Job, link: Link, states: dict[int, documents.State]) -> documents.WriteBack | None:
     payload: dict[str, Any] = job.payload or {}
     with services.db.reading() as session:
         settings = current_settings(session, link.portal_id, link.organisation_id)
         organisation = session.get_one(Organisation, link.organisation_id)
-    current = stages.get(link.crm_id)
+    current = states.get(link.crm_id)
     stage = None
-    if payload.get("stage", True) and current is not None and settings is not None:
-        stage = next_stage(link.xero_word, current, settings[1], was=payload.get("was") or "")
+    if current is not None and settings is not None:
+        stage = next_stage(link.xero_word, current.stage_id, settings[1], was=payload.get("was") or "")
     log_line = payload.get("log")
-    if stage is None and log_line is None and link.written == shown_fingerprint(link) and "problem" not in payload:
+    if stage is None and log_line is None and link.written == shown_fingerprint(link) and not payload.get("anew"):
         return None
     currency = link.currency
     fields: dict[str, Any] = {
@@ -203,14 +207,24 @@ def _name(services: Services, portal_id: int, user_id: int | None) -> str:
         return session.scalar(select(Bitrix24Login.name).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id)) or ""
 
 
-def _remember(services: Services, link: Link, plan: documents.WriteBack) -> None:
-    """What we wrote is what we last saw: the CRM's report of it is no change."""
+def _remember(services: Services, link: Link, plan: documents.WriteBack, before: documents.State | None) -> None:
+    """What we wrote is what we last saw: the CRM's report of it is no change. What a person changed since the reading still is one."""
+    seen = link.crm_updated_at
+    ours = before is None or seen is None or before.updated_at <= seen + ECHO
     with services.db.transaction() as tx:
         held = tx.get_one(Link, link.id)
         held.written = shown_fingerprint(link)
-        held.crm_updated_at = max(services.now(), held.crm_updated_at or services.now())
+        if ours:
+            held.crm_updated_at = max(services.now(), held.crm_updated_at or services.now())
         if plan.stage_id:
             held.crm_stage = plan.stage_id
+
+
+def _forget_shown(services: Services, portal_id: int, crm_id: int) -> None:
+    """The invoice shows a problem now; the next result is written even if it is the same as the last one."""
+    mine = (Link.portal_id == portal_id, Link.crm_kind == "invoice", Link.crm_id == crm_id, Link.ended_at.is_(None))
+    with services.db.transaction() as tx:
+        tx.execute(update(Link).where(*mine).values(written="").execution_options(synchronize_session=False))
 
 
 _DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None]]] = {

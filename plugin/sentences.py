@@ -6,6 +6,7 @@ shown in full: nothing is swallowed. English is the source; `translations/` hold
 
 from __future__ import annotations
 
+import gettext
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
@@ -374,13 +375,20 @@ def locale_of(lang: str) -> str:
         return "en"
 
 
+@lru_cache(maxsize=128)
+def written_locale(lang: str) -> str:
+    """The locale that texts are written in for this code: its own if it is translated, else English, formats and direction included."""
+    locale = locale_of(lang)
+    return locale if gettext.find("messages", str(TRANSLATIONS), [locale]) else "en"
+
+
 @lru_cache(maxsize=64)
 def _loaded(locale: str) -> NullTranslations:
     return Translations.load(str(TRANSLATIONS), [locale])
 
 
 def _locale(lang: str) -> Locale:
-    return Locale.parse(locale_of(lang)) if lang else get_locale() or Locale("en")
+    return Locale.parse(written_locale(lang)) if lang else get_locale() or Locale("en")
 
 
 def _translations(lang: str) -> NullTranslations:

@@ -53,26 +53,17 @@
     setTimeout(() => line.remove(), 5000);
   }
 
+  /* What changes by itself is said once; then the line is emptied, for the page shows it anyway. */
   let said = "";
-  function say(text) {
-    if (!text || text === said) return;
-    said = text;
-    document.getElementById("live").textContent = text;
-  }
-
-  /** Progress is said at every quarter, not at every step. */
-  function sayProgress(part) {
-    const line = part.querySelector("[data-announce-share]");
-    if (!line) return;
-    const [done, total] = line.dataset.announceShare.split("/").map(Number);
-    const quarter = total ? Math.floor((done / total) * 4) : 0;
-    if (sayProgress.quarter !== quarter || done === total) say(line.textContent.trim());
-    sayProgress.quarter = quarter;
-  }
-
+  let forgetting = 0;
   function sayWhatIsNew() {
-    document.querySelectorAll("[data-announce]").forEach((line) => say(line.dataset.announce));
-    sayProgress(document);
+    const text = [...document.querySelectorAll("[data-announce]")].map((line) => line.dataset.announce).join(". ");
+    if (text === said) return;
+    said = text;
+    const live = document.getElementById("live");
+    live.textContent = text;
+    clearTimeout(forgetting);
+    forgetting = setTimeout(() => live.replaceChildren(), 1500);
   }
 
   let first = true;

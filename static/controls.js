@@ -15,6 +15,8 @@
     dialog.style.marginBlock = `${band.top + (sheet ? room : room / 2)}px 0`;
   }
 
+  let opener = null;
+
   function open(dialog) {
     if (!dialog.open) dialog.showModal();
     if (document.activeElement === document.body || !dialog.contains(document.activeElement)) dialog.querySelector("h2")?.focus();
@@ -24,6 +26,19 @@
   function empty(dialog) {
     const content = dialog.querySelector("#dialog-content");
     if (content) setTimeout(() => { if (!dialog.open) content.replaceChildren(); }, 0);
+  }
+
+  /* A pressed button is disabled while its request runs, so that the browser forgets where the focus was. */
+  body.addEventListener("htmx:beforeRequest", (event) => {
+    const { elt, target } = event.detail;
+    if (target?.id !== "dialog-content" || elt.closest("dialog")) return;
+    const menu = elt.closest("[popover]");
+    opener = menu ? document.querySelector(`[popovertarget="${menu.id}"]`) : elt;
+  });
+
+  function goBack() {
+    if (opener && document.contains(opener) && document.activeElement?.tagName !== "H1") opener.focus({ preventScroll: true });
+    opener = null;
   }
 
   body.addEventListener("htmx:afterSwap", (event) => {
@@ -39,7 +54,10 @@
     const leave = event.target.querySelector?.("[data-dialog-cancel]");
     if (leave) leave.click();
   }, true);
-  document.addEventListener("close", (event) => empty(event.target), true);
+  document.addEventListener("close", (event) => {
+    empty(event.target);
+    if (event.target.id === "dialog") setTimeout(goBack, 0);
+  }, true);
 })();
 
 /* Menus and tips stand at the button that opened them. */
@@ -53,10 +71,13 @@
     const mirrored = document.documentElement.dir === "rtl";
     const start = mirrored ? at.right - popover.offsetWidth : at.left;
     const left = Math.max(8, Math.min(start, document.documentElement.clientWidth - popover.offsetWidth - 8));
-    const below = at.bottom + 4;
-    const above = at.top - popover.offsetHeight - 4;
+    const below = window.innerHeight - at.bottom - 12;
+    const above = at.top - 12;
+    const upwards = popover.offsetHeight > below && above > below;
+    const height = Math.min(popover.offsetHeight, upwards ? above : below);
     popover.style.left = `${left}px`;
-    popover.style.top = `${below + popover.offsetHeight > window.innerHeight && above > 0 ? above : below}px`;
+    popover.style.top = `${upwards ? at.top - height - 4 : at.bottom + 4}px`;
+    popover.style.maxHeight = `${height}px`;
   }
 
   document.addEventListener("toggle", (event) => {
@@ -102,7 +123,7 @@
 (() => {
   const inputOf = (list) => document.querySelector(`[role="combobox"][aria-controls="${list.id}"]`);
   const listOf = (input) => document.getElementById(input.getAttribute("aria-controls"));
-  const options = (list) => [...list.querySelectorAll('[role="option"]:not([aria-disabled])')];
+  const options = (list) => [...list.querySelectorAll('[role="option"]:not([aria-disabled], [hidden])')];
 
   function open(input, yes) {
     listOf(input).hidden = !yes;
@@ -131,6 +152,13 @@
 
   const valueOf = (input) => input.closest("[data-combobox]").querySelector('input[type="hidden"]');
 
+  /** What does not match goes at once; the server's answer follows. */
+  function narrow(input) {
+    const text = input.value.trim().toLowerCase();
+    listOf(input).querySelectorAll('[role="option"]').forEach((one) => { one.hidden = !one.textContent.toLowerCase().includes(text); });
+    activate(input, null);
+  }
+
   function move(input, step) {
     const all = options(listOf(input));
     const at = all.findIndex((one) => one.classList.contains("active"));
@@ -157,6 +185,7 @@
   document.addEventListener("input", (event) => {
     if (!event.target.matches('[role="combobox"]')) return;
     valueOf(event.target).value = "";
+    narrow(event.target);
     open(event.target, true);
   });
   document.addEventListener("click", (event) => {

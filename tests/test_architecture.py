@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,8 +95,8 @@ print({{"flask", "sqlalchemy", "requests", "rq"}} & set(sys.modules))
 
 def _ours() -> list[Path]:
     """Every file that is, or would be, committed; in a copy without its history, all but what .gitignore names."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if listed.returncode == 0:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    if shutil.which("git") and (listed := subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)).returncode == 0:
         return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
     ignored = {".git", ".venv", "var", "vendor", "node_modules", "__pycache__"}
     return [path for path in ROOT.rglob("*") if path.is_file() and not any(part in ignored or part.endswith("_cache") for part in path.parts)]

@@ -151,7 +151,9 @@ class Demo:
         return code
 
     def children(self) -> dict[str, int]:
-        known = json.loads((self.tree.var / "run.json").read_text())["children"]
+        note = self.tree.var / "run.json"
+        assert note.exists(), f"it has ended: {self.seen} and {list(self._lines.queue)}"
+        known = json.loads(note.read_text())["children"]
         return {name: child["pid"] for name, child in known.items()}
 
 

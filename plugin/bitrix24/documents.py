@@ -228,24 +228,33 @@ def _ids_in(reply: BatchReply, key: str) -> list[int]:
 
 def updated_times(rest: Rest, ids: Iterable[int]) -> dict[int, datetime]:
     """When each of these was last changed, as far as this person may see it; 2,500 a request."""
-    return {id_: moment(value) or NEVER_SEEN for id_, value in _values(rest, ids, "updatedTime").items()}
+    return {id_: moment(row.get("updatedTime")) or NEVER_SEEN for id_, row in _values(rest, ids, "updatedTime").items()}
 
 
-def stages_now(rest: Rest, ids: Iterable[int]) -> dict[int, str]:
-    """The stage that each of these is in; 2,500 a request."""
-    return {id_: text(value) for id_, value in _values(rest, ids, "stageId").items()}
+@dataclass(frozen=True)
+class State:
+    """Where an invoice stands now, and when it was last changed."""
+
+    stage_id: str
+    updated_at: datetime
 
 
-def _values(rest: Rest, ids: Iterable[int], name: str) -> dict[int, Any]:
+def current_states(rest: Rest, ids: Iterable[int]) -> dict[int, State]:
+    """Where each of these stands; 2,500 a request."""
+    rows = _values(rest, ids, "stageId", "updatedTime")
+    return {id_: State(text(row.get("stageId")), moment(row.get("updatedTime")) or NEVER_SEEN) for id_, row in rows.items()}
+
+
+def _values(rest: Rest, ids: Iterable[int], *names: str) -> dict[int, Mapping[str, Any]]:
     commands: dict[str, Command] = {}
     for part in groups(dict.fromkeys(ids)):
-        wanted = {"entityTypeId": INVOICE, "select": ["id", name], "filter": {"@id": part}, "order": {"id": "ASC"}, "start": -1}
+        wanted = {"entityTypeId": INVOICE, "select": ["id", *names], "filter": {"@id": part}, "order": {"id": "ASC"}, "start": -1}
         commands[f"v{part[0]}"] = ("crm.item.list", wanted)
-    found: dict[int, Any] = {}
+    found: dict[int, Mapping[str, Any]] = {}
     for request in chunks(commands):
         reply = rest.batch(request)
         for key in request:
             if key in reply.errors:
                 raise reply.errors[key]
-            found |= {ident(row.get("id")) or 0: row.get(name) for row in rows_under(Reply(reply.results.get(key)), "items")}
+            found |= {ident(row.get("id")) or 0: row for row in rows_under(Reply(reply.results.get(key)), "items")}
     return found

@@ -106,6 +106,9 @@ class _Turn:
             self._carry(claimed)
         except leases.LeaseLost:
             raise
+        except Problem as problem:
+            # A read between two acts met it, such as the look for a lost answer.
+            self._put_back([job.id for job in claimed], problem)
         except Exception as error:
             # Whatever it was, no order is lost: what has not ended waits again, and the cause is told with it.
             log.exception("a run of %d jobs broke off", len(claimed))

@@ -19,7 +19,7 @@ from sqlalchemy import update
 
 from plugin import jobs, leases, logins
 from plugin.domain.problems import Problem, after
-from plugin.limits import Lane, Wait
+from plugin.limits import Lane, Slot, Wait
 from plugin.models import Call, Job, XeroLogin
 from plugin.services import Services
 from plugin.talking import XeroBooks
@@ -47,6 +47,8 @@ class Plan:
     refuse: Callable[[Call | None, Problem], None]
     call: Call | None = None
     renewed: bool = False
+    #: The row was sent before and nobody knows what became of it: a refusal of this attempt does not speak for the earlier one.
+    repeated: bool = False
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Flight:
                 time.sleep(min(pause.seconds if isinstance(pause, Wait) else 0.01, 0.1))
             done, _ = wait(flying, timeout=0.05, return_when=FIRST_COMPLETED) if flying else (set(), None)
             for future in done:
-                self._land(flying.pop(future), future, waiting)
+                stopped_by = self._land(flying.pop(future), future, waiting) or stopped_by
             if time.monotonic() - looked > PEOPLE_EVERY:
                 looked = time.monotonic()
                 self.between()
@@ -97,9 +99,12 @@ class Flight:
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
             plan = waiting.popleft()
             call = self._announce(plan)
-            arguments = {"params": plan.params, "body": call.body, "key": call.key}
-            flying[self._pool.submit(self.books.talk, slot, token, plan.method, plan.path, **arguments)] = plan
+            flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key)] = plan
         return None
+
+    def _talk(self, slot: Slot, token: str, plan: Plan, body: bytes, key: str) -> Answer:
+        """On a thread of its own: plain values in, an answer or a problem out."""
+        return self.books.talk(slot, token, plan.method, plan.path, params=plan.params, body=body, key=key)
 
     def _announce(self, plan: Plan) -> Call:
         """Commit the call before it is made: organisation, operation, its jobs, the exact bytes, a new key."""
@@ -126,30 +131,43 @@ class Flight:
         plan.call = call
         return call
 
-    def _land(self, plan: Plan, future: Future[Answer], waiting: deque[Plan]) -> None:
+    def _land(self, plan: Plan, future: Future[Answer], waiting: deque[Plan]) -> Problem | None:
+        """Hand an answer on. Returns the problem that concerns every other call as well: an organisation offline, a connection gone."""
         call = plan.call
         try:
             answer = future.result()
-        except Problem as problem:
-            self._lost(plan, problem)
-            return
+        except Problem as lost:
+            self._lost(plan, lost)
+            return None
         if _judged_by_element(answer):
             assert call is not None
             plan.take(call, answer)
-            return
+            return None
         problem = xero_errors.problem_of(answer)
         if problem.code == "xero.token_expired" and not plan.renewed:
             plan.renewed = True
-            logins.xero_token(self.services, self.books.login_id, stale=self._token_now())
+            try:
+                logins.xero_token(self.services, self.books.login_id, stale=self._token_now())
+            except Problem as refused:
+                self._refuse(plan, refused)
+                return refused
             waiting.appendleft(plan)
-        elif problem.code in ("xero.limit_minute", "xero.limit_concurrent", "xero.limit_app"):
+            return None
+        if problem.code in ("xero.limit_minute", "xero.limit_concurrent", "xero.limit_app"):
             waiting.append(plan)
-        elif xero_errors.unknown_outcome(answer) or answer.status >= 500:
+            return None
+        if xero_errors.unknown_outcome(answer) or answer.status >= 500:
             self._lost(plan, problem)
         else:
             self.books.notice(problem)
+            self._refuse(plan, problem)
+        return problem if problem.retry.kind in ("after", "reconnect") else None
+
+    def _refuse(self, plan: Plan, problem: Problem) -> None:
+        """This attempt certainly did nothing. An earlier one of the same row may have: then the row stays open."""
+        if not plan.repeated:
             self._close(plan, "refused")
-            plan.refuse(call, problem)
+        plan.refuse(plan.call, problem)
 
     def _token_now(self) -> str | None:
         with self.services.db.reading() as session:
@@ -158,7 +176,7 @@ class Flight:
 
     def _lost(self, plan: Plan, problem: Problem) -> None:
         """Nobody knows whether the work was done, unless the request never left. The row stays open, and a look comes before anything else."""
-        if problem.params.get("sent") is False:
+        if problem.params.get("sent") is False and not plan.repeated:
             self._close(plan, "not_sent")
             plan.refuse(None, problem)
             return

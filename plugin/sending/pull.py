@@ -17,6 +17,7 @@ from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs, order_write_back, see, shown_fingerprint, today_of
 from plugin.sending.work import Work
 from plugin.xero import documents
+from plugin.xero.client import Caller
 
 #: Above this many, one modified-since pass brings them all.
 BY_IDS_MOST = 200
@@ -60,7 +61,7 @@ def _links(flight: Flight, works: Sequence[Work]) -> dict[tuple[int, int], Link]
     return found
 
 
-def _pass(flight: Flight, books: documents.Caller, ids: Sequence[str]) -> dict[str, Document]:
+def _pass(flight: Flight, books: Caller, ids: Sequence[str]) -> dict[str, Document]:
     """One modified-since pass over the whole organisation; every linked document that it brings is recorded, asked for or not.
 
     What it does not bring has not changed since the watermark. Without one the first pass reads everything once.

@@ -89,6 +89,7 @@ def _prove(services: Services, portal_id: int, user_id: int, works: list[Work], 
     verdicts = documents.may_edit(rest, visible, stamp)
     for one in works:
         problem = verdicts.get(one.crm_id)
+        one.proved = one.crm_id in verdicts and problem is None
         if problem is not None:
             ended.append(Ended(one, Problem("send.may_not_edit") if problem.code == "bitrix24.access_denied" else problem))
     return ended

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 
-
 from plugin import activity, jobs
 from plugin.db import Transaction
 from plugin.domain.drafts import draft_to_json, fingerprint
@@ -87,10 +86,13 @@ class Recorder:
             self.tx.after_commit(lambda bell=bell: self.services.bells.ring(bell))  # type: ignore[misc]
 
 
-def order_write_back(recorder: Recorder, job: Job, link: Link, *, was: str = "", log: dict[str, Any] | None = None) -> None:
-    """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written."""
+def order_write_back(recorder: Recorder, job: Job, link: Link, *, was: str = "", log: dict[str, Any] | None = None, anew: bool = False) -> None:
+    """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written.
+
+    `anew`: the fields are written even if they show the same already.
+    """
     bell = jobs.portal_bell(link.portal_id)
-    payload = {"was": was, "log": log, "link": link.id}
+    payload = {"was": was, "log": log, "link": link.id, "anew": anew}
     jobs.order(
         recorder.tx,
         jobs.Order(link.portal_id, jobs.WRITE_BACK, f"back:{link.crm_id}", bell, link.organisation_id, job.priority, job.acting_user, payload),

@@ -6,7 +6,7 @@ number; else it is created by PUT. Never a POST by name, never a change of a con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +23,11 @@ from plugin.domain.problems import LATER, Problem, after
 from plugin.domain.translate import ItemChoice
 from plugin.limits import Lane
 from plugin.models import Call, Link
-from plugin.portals import Ready
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.work import Ended, Work
-from plugin.services import Services
 from plugin.wire import Answer
 from plugin.xero import contacts, items
+from plugin.xero.contacts import NewContact
 from plugin.xero.errors import problem_of_errors
 
 #: Errors after which the directory was wrong about names or numbers: read it again, then try again.
@@ -57,16 +56,15 @@ class Resolver:
         if unknown:
             self._create_contacts(unknown)
             gone = {id(one.work) for one in ended}
-            for one in unknown:
-                if not one.contact_id and id(one) not in gone:
-                    ended.append(Ended(one, self.problems.get(_subject(one), Problem("xero.unanswered", LATER))))
+            unmade = [one for one in unknown if not one.contact_id and id(one) not in gone]
+            ended += [Ended(one, self.problems.get(_subject(one), Problem("xero.unanswered", LATER))) for one in unmade]
         return ended
 
     def _match(self, works: Sequence[Work], ended: list[Ended]) -> list[Work]:
         """Fill in what the directory knows; returns the works whose customer is in it nowhere."""
         unknown: list[Work] = []
         with self.services.db.reading() as session:
-            links = _contact_links(session, works)
+            links = contact_links(session, works)
             names = {normalise_name(clean_name(self._name(one))) for one in works}
             numbers = {self._number(one) for one in works}
             candidates = directory.contacts_with(session, self.books.organisation_id, numbers=numbers, name_keys=names, ids=links.values())
@@ -133,7 +131,7 @@ class Resolver:
         plans = []
         for start in range(0, len(news), contacts.CREATE_MOST):
             part = news[start : start + contacts.CREATE_MOST]
-            sent = [contacts.NewContact(number, self._customer(one), clean_name(self._name(one))) for number, one in part]
+            sent = [NewContact(number, self._customer(one), clean_name(self._name(one))) for number, one in part]
             plans.append(
                 self._plan(
                     "contacts",
@@ -148,9 +146,7 @@ class Resolver:
             )
         self.flight.fly(plans, self.lane)
 
-    def _plan(
-        self, operation: str, method: str, path: str, params: Any, body: bytes, sent: list[contacts.NewContact], part: list[Work], works: Sequence[Work]
-    ) -> Plan:
+    def _plan(self, operation: str, method: str, path: str, params: Any, body: bytes, sent: list[NewContact], part: list[Work], works: Sequence[Work]) -> Plan:
         elements = [{"subject": _subject(one), "portal": one.job.portal_id, "mark": new.number} for one, new in zip(part, sent, strict=True)]
         return Plan(
             operation,
@@ -164,7 +160,7 @@ class Resolver:
             refuse=lambda call, problem: self._refuse([_subject(one) for one in part], directory.CONTACT, problem),
         )
 
-    def _take_contacts(self, call: Call, answer: Answer, sent: list[contacts.NewContact], part: list[Work], works: Sequence[Work]) -> None:
+    def _take_contacts(self, call: Call, answer: Answer, sent: list[NewContact], part: list[Work], works: Sequence[Work]) -> None:
         now = self.services.now()
         outcomes = contacts.outcomes(answer, sent)
         stale = False
@@ -195,40 +191,49 @@ class Resolver:
         with self.services.db.transaction() as tx:
             directory.forget_freshness(tx, self.books.organisation_id, (resource,))
 
-    def items(self, works: Sequence[Work]) -> None:
-        """Which item each product is, by code; missing ones are created where the portal allows it (RULES 15)."""
-        wanted: dict[str, tuple[Work, Product]] = {}
-        codes: dict[tuple[int, int], str] = {}
-        for one in works:
-            for row in one.settled.rows:
-                product = one.products.get(row.product_id)
-                if product is not None:
-                    code = item_code(product, one.ready.settings.item_code_source, one.products.get(product.parent_id or 0))
-                    codes[one.job.portal_id, product.id] = code
-                    wanted.setdefault(code.casefold(), (one, product))
+    def items(self, works: Sequence[Work]) -> list[Ended]:
+        """Which item each product is, by code; missing ones are created where the portal allows it (RULES 15).
+
+        Returns the works that wait because an item could not be created just now. One that Xero refuses is left out of its line, with a note.
+        """
+        codes = item_codes(works)
         if not codes:
-            return
-        known = self._known_items(codes.values())
-        if any(code not in known for code in wanted):
+            return []
+        known = self._known_items(codes)
+        if any(code.casefold() not in known for code in codes.values()):
             directory.ensure(self.services, self.books, (directory.ITEM,), fresh_for=durations.DIRECTORY_FRESH)
-            known = self._known_items(codes.values())
-        missing = [(code, one, product) for code, (one, product) in wanted.items() if code not in known and one.ready.settings.create_items]
+            known = self._known_items(codes)
+        missing = _missing_items(works, codes, known)
         if missing:
             self._create_items(missing, codes)
-            known = self._known_items(codes.values())
-        for (portal_id, product_id), code in codes.items():
-            item = known.get(code.casefold())
-            self.choices.setdefault(portal_id, {})[product_id] = ItemChoice(item.code, item.id) if item is not None and item.is_sold else None
+            # Where Xero knew a code after all, or the answer was lost, the list was forgotten and is read again here.
+            directory.ensure(self.services, self.books, (directory.ITEM,), fresh_for=durations.DIRECTORY_FRESH)
+            known = self._known_items(codes)
+        for (portal_id, product_id), choice in item_choices(codes, known).items():
+            self.choices.setdefault(portal_id, {})[product_id] = choice
+        return self._without_items(works, codes, known) if missing else []
 
-    def _known_items(self, codes: Any) -> dict[str, Item]:
+    def _without_items(self, works: Sequence[Work], codes: Mapping[tuple[int, int], str], known: Mapping[str, Item]) -> list[Ended]:
+        ended: list[Ended] = []
+        for one in works:
+            lacking = [code for product in _products_of(one) if (code := codes[one.job.portal_id, product.id]).casefold() not in known]
+            problems = [self.problems[code] for code in lacking if one.ready.settings.create_items and code in self.problems]
+            passing = next((problem for problem in problems if problem.retry.kind != "never"), None)
+            if passing is not None:
+                ended.append(Ended(one, passing))
+            elif problems:
+                one.note("note.items_left_out", items=", ".join(lacking))
+        return ended
+
+    def _known_items(self, codes: Mapping[tuple[int, int], str]) -> dict[str, Item]:
         with self.services.db.reading() as session:
-            return directory.items_by_code(session, self.books.organisation_id, codes)
+            return directory.items_by_code(session, self.books.organisation_id, codes.values())
 
-    def _create_items(self, missing: list[tuple[str, Work, Product]], codes: dict[tuple[int, int], str]) -> None:
+    def _create_items(self, missing: list[tuple[Work, Product]], codes: Mapping[tuple[int, int], str]) -> None:
         plans = []
         for start in range(0, len(missing), items.CREATE_MOST):
             part = missing[start : start + items.CREATE_MOST]
-            sent = [_new_item(codes[one.job.portal_id, product.id], product) for _, one, product in part]
+            sent = [_new_item(codes[one.job.portal_id, product.id], product) for one, product in part]
             plans.append(
                 Plan(
                     "items",
@@ -238,24 +243,58 @@ class Resolver:
                     items.create_body(sent),
                     [
                         {"subject": f"product:{product.id}", "portal": one.job.portal_id, "mark": new.code}
-                        for (_, one, product), new in zip(part, sent, strict=True)
+                        for (one, product), new in zip(part, sent, strict=True)
                     ],
                     [],
                     take=lambda call, answer, sent=sent: self._take_items(call, answer, sent),  # type: ignore[misc]
-                    refuse=lambda call, problem, part=part: self._refuse([f"product:{product.id}" for _, _, product in part], directory.ITEM, problem),  # type: ignore[misc]
+                    refuse=lambda call, problem, sent=sent: self._refuse([new.code for new in sent], directory.ITEM, problem),  # type: ignore[misc]
                 )
             )
         self.flight.fly(plans, self.lane)
 
     def _take_items(self, call: Call, answer: Answer, sent: list[Item]) -> None:
         now = self.services.now()
-        made = [outcome.item for outcome in items.outcomes(answer, sent) if outcome.ok and outcome.item is not None]
+        outcomes = items.outcomes(answer, sent)
+        made = [outcome.item for outcome in outcomes if outcome.ok and outcome.item is not None]
+        for new, outcome in zip(sent, outcomes, strict=True):
+            if not outcome.ok:
+                self.problems[new.code] = problem_of_errors(outcome.errors)
         with self.services.db.transaction() as tx:
             leases.check(tx, self.flight.lease, self.flight.fence)
             close_call(tx, call, answer, now)
             directory.keep(tx, self.books.organisation_id, [directory.item_row(one) for one in made], now)
             if len(made) < len(sent):
                 directory.forget_freshness(tx, self.books.organisation_id, (directory.ITEM,))
+
+
+def _products_of(one: Work) -> list[Product]:
+    """The catalogue's products on the rows of an invoice, as far as they could be read."""
+    return [product for row in one.settled.rows if (product := one.products.get(row.product_id)) is not None]
+
+
+def item_codes(works: Sequence[Work]) -> dict[tuple[int, int], str]:
+    """The item code of every product on these invoices, by portal and product (RULES 15)."""
+    return {
+        (one.job.portal_id, product.id): item_code(product, one.ready.settings.item_code_source, one.products.get(product.parent_id or 0))
+        for one in works
+        for product in _products_of(one)
+    }
+
+
+def item_choices(codes: Mapping[tuple[int, int], str], known: Mapping[str, Item]) -> dict[tuple[int, int], ItemChoice | None]:
+    """Which item a line names: one that Xero sells under that code, or none."""
+    found = {key: known.get(code.casefold()) for key, code in codes.items()}
+    return {key: ItemChoice(item.code, item.id) if item is not None and item.is_sold else None for key, item in found.items()}
+
+
+def _missing_items(works: Sequence[Work], codes: Mapping[tuple[int, int], str], known: Mapping[str, Item]) -> list[tuple[Work, Product]]:
+    """Products whose items are to be created: each code once."""
+    wanted: dict[str, tuple[Work, Product]] = {}
+    for one in works:
+        if one.ready.settings.create_items:
+            for product in _products_of(one):
+                wanted.setdefault(codes[one.job.portal_id, product.id].casefold(), (one, product))
+    return [pair for code, pair in wanted.items() if code not in known]
 
 
 def _new_item(code: str, product: Product) -> Item:
@@ -270,7 +309,7 @@ def _portal_subject(one: Work) -> tuple[int, str]:
     return one.job.portal_id, _subject(one)
 
 
-def _contact_links(session: Session, works: Sequence[Work]) -> dict[tuple[int, str], str]:
+def contact_links(session: Session, works: Sequence[Work]) -> dict[tuple[int, str], str]:
     """ContactIDs that these customers are linked to: (portal, "company:5") → id."""
     found: dict[tuple[int, str], str] = {}
     wanted: dict[tuple[int, int, str], set[int]] = {}
@@ -340,51 +379,3 @@ def close_call(tx: Transaction, call: Call, answer: Answer, now: Any) -> None:
     held = tx.get_one(Call, call.id)
     held.answered_at, held.status, held.outcome = now, answer.status, "answered"
     held.seconds, held.request_id = answer.seconds, answer.request_id
-
-
-def foresee(services: Services, context: Ready, customers: Sequence[Customer]) -> dict[str, Any]:
-    """What sending will do about each customer, from the directory alone, for the confirmation (RULES 14).
-
-    By subject: a note (linked to an existing contact, or new), or the problem that would stop it; absent where it is linked already.
-    """
-    organisation_id, settings, member_id = context.organisation.id, context.settings, context.portal.member_id
-    named = {one.subject: replace(one, name=person_name(one, settings.name_person)) for one in customers}
-    with services.db.reading() as session:
-        linked = _linked_subjects(session, context, customers)
-        candidates = directory.contacts_with(
-            session,
-            organisation_id,
-            numbers=[contact_number(member_id, one.kind, one.id) for one in customers],
-            name_keys=[normalise_name(clean_name(one.name)) for one in named.values()],
-        )
-    told: dict[str, Any] = {}
-    for subject, one in named.items():
-        if subject in linked:
-            continue
-        match = match_contact(one, contact_number(member_id, one.kind, one.id), candidates)
-        names = [contact.name for contact in match.contacts]
-        if match.kind == "single_name":
-            told[subject] = {"code": "note.contact_linked", "params": {"contact": names[0]}}
-        elif match.kind == "none" and settings.create_contacts:
-            told[subject] = {"code": "note.contact_new", "params": {"contact": one.name}}
-        elif match.kind == "none":
-            told[subject] = Problem("send.contact_missing", customer=one.name)
-        elif match.kind != "linked_number":
-            told[subject] = Problem(f"send.contact_{match.kind}", customer=one.name, contacts=names, contact=names[0] if names else "")
-    return told
-
-
-def _linked_subjects(session: Session, context: Ready, customers: Sequence[Customer]) -> set[str]:
-    found: set[str] = set()
-    for kind in ("company", "contact"):
-        ids = sorted({one.id for one in customers if one.kind == kind})
-        for start in range(0, len(ids), 500):
-            query = select(Link.crm_id).where(
-                Link.portal_id == context.portal.id,
-                Link.organisation_id == context.organisation.id,
-                Link.crm_kind == kind,
-                Link.crm_id.in_(ids[start : start + 500]),
-                Link.ended_at.is_(None),
-            )
-            found |= {f"{kind}:{crm_id}" for crm_id in session.scalars(query)}
-    return found

@@ -10,23 +10,21 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from plugin import directory, jobs, leases
-from plugin.domain.checks import lock_date
-from plugin.domain.compare import Conflict, Unchanged, Update, compare, push, with_line_ids
+from plugin import directory, durations, jobs, leases
+from plugin.domain.compare import GONE, Unchanged, Update, with_line_ids
 from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
-from plugin.domain.ledger import Document, Draft, Outcome
+from plugin.domain.ledger import Document, Outcome
 from plugin.domain.matching import Listed, may_link
-from plugin.domain.numbers import document_number
 from plugin.domain.problems import Problem, after
-from plugin.domain.translate import translate
 from plugin.limits import Lane
-from plugin.models import Call, Job, Link, Organisation
-from plugin.portals import currencies, organisation_value
+from plugin.models import Call, Job, Link
 from plugin.sending import read
+from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
-from plugin.sending.record import Recorder, end_jobs, keep_link, order_problem_note, order_write_back
+from plugin.sending.record import Recorder, end_jobs, keep_link, order_problem_note, order_write_back, see, today_of
 from plugin.sending.resolve import Resolver, close_call
-from plugin.sending.work import Ended, Work, crm_url
+from plugin.sending.settle import elements_of
+from plugin.sending.work import Ended, Work
 from plugin.wire import Answer
 from plugin.xero import documents
 from plugin.xero.errors import problem_of_errors
@@ -55,6 +53,13 @@ class _Run:
     flight: Flight
     lane: Lane
     taken: list[tuple[Work, Problem]] = field(default_factory=list)
+    lists: Lists | None = None
+
+    @property
+    def settled(self) -> Lists:
+        """The lists, which have been read by now."""
+        assert self.lists is not None
+        return self.lists
 
     def end(self, ended: Iterable[Ended]) -> None:
         """Record works that end without a call, or must wait."""
@@ -74,13 +79,21 @@ def _end(recorder: Recorder, ended: Sequence[Ended], pace: float) -> None:
         if one.problem is not None:
             end_jobs(recorder, [(job, one.problem)], pace)
             over = jobs.next_try(one.problem, job.attempts, recorder.now, pace) is None
-            if over and job.priority == jobs.PEOPLE and one.problem.code not in ("send.may_not_see", "send.may_not_edit", "send.deleted"):
+            if over and (job.priority == jobs.PEOPLE or one.work.proved) and one.problem.code not in ("send.may_not_see", "send.may_not_edit", "send.deleted"):
                 order_problem_note(recorder, job, one.work.crm_id, one.problem)
             continue
         jobs.finish(recorder.tx, [job.id], recorder.now)
         recorder.outcome(job, "unchanged", notes=one.work.notes)
-        if one.work.link is not None and one.work.job.priority == jobs.PEOPLE:
-            order_write_back(recorder, job, one.work.link)
+        if one.work.link is not None:
+            _seen_unchanged(recorder, one.work, one.work.link)
+
+
+def _seen_unchanged(recorder: Recorder, one: Work, link: Link) -> None:
+    """Whatever moved the CRM's "last change", it was nothing that concerns Xero."""
+    if one.invoice is not None and (link.crm_updated_at is None or one.invoice.updated_at > link.crm_updated_at):
+        recorder.tx.execute(update(Link).where(Link.id == link.id).values(crm_updated_at=one.invoice.updated_at).execution_options(synchronize_session=False))
+    if one.job.priority == jobs.PEOPLE or one.proved:
+        order_write_back(recorder, one.job, link, anew=one.proved)
 
 
 def send(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
@@ -113,61 +126,36 @@ def _resolve_and_translate(run: _Run, works: list[Work]) -> list[Work]:
     """Contacts and items first for what may go at all, then each invoice becomes a draft or a problem."""
     flight = run.flight
     with flight.services.db.reading() as session:
-        organisation_row = session.get_one(Organisation, flight.books.organisation_id)
-        accounts = directory.accounts(session, organisation_row.id)
-        tax_rates = directory.tax_rates(session, organisation_row.id)
-    organisation, money = organisation_value(organisation_row), currencies(organisation_row)
-
-    def draft_of(one: Work, contact_id: str, items: Mapping[int, Any]) -> Draft:
-        suffix = _suffix(one)
-        return translate(
-            one.settled,
-            settings=one.ready.settings,
-            organisation=organisation,
-            accounts=accounts,
-            tax_rates=tax_rates,
-            currencies=money,
-            contact_id=contact_id,
-            contact_tax=one.ready.settings.tax_by_customer.get(one.customer.subject, "") if one.customer else "",
-            items=items,
-            products=one.products,
-            url=crm_url(one.ready.portal.client_endpoint, one.crm_id),
-            number=document_number(one.settled, one.ready.settings, suffix),
-            linked=one.link is not None and not one.as_new,
-            older_too=one.job.acting_user is not None,
-        )
-
+        run.lists = lists_of(session, flight.books.organisation_id)
     # Checked before anything is created in Xero: no contact is made for an invoice that cannot go.
     ended: list[Ended] = []
     for one in works:
         try:
-            draft_of(one, "unresolved", {})
+            draft_of(one, run.settled, "unresolved", {})
         except Problem as problem:
             ended.append(Ended(one, problem))
     going = _without(run, works, ended)
     resolver = Resolver(flight, run.lane)
     going = _without(run, going, resolver.contacts(going))
-    resolver.items(going)
+    going = _without(run, going, resolver.items(going))
     ended = []
     for one in going:
         try:
-            one.draft = draft_of(one, one.contact_id, resolver.choices.get(one.job.portal_id, {}))
+            one.draft = draft_of(one, run.settled, one.contact_id, resolver.choices.get(one.job.portal_id, {}))
         except Problem as problem:
             ended.append(Ended(one, problem))
     return _without(run, going, ended)
-
-
-def _suffix(one: Work) -> int:
-    if one.as_new and one.link is not None:
-        return one.link.suffix + 1 if one.link.suffix else 2
-    return one.link.suffix if one.link is not None else 0
 
 
 def _sort(run: _Run, works: Sequence[Work]) -> tuple[list[Work], list[tuple[Work, documents.Change]]]:
     """Absent in Xero: create. Present: what three versions say (RULES 19). Unchanged costs no call."""
     creates = [one for one in works if one.link is None or one.as_new]
     linked = [one for one in works if one.link is not None and not one.as_new]
-    changed = [one for one in linked if one.link is not None and (one.link.crm_fingerprint != fingerprint(one.drafted) or _gone(one))]
+    changed = [
+        one
+        for one in linked
+        if one.link is not None and (one.link.crm_fingerprint != fingerprint(one.drafted) or _gone(one) or (one.job.payload or {}).get("push"))
+    ]
     unchanged = {id(one) for one in linked} - {id(one) for one in changed}
     run.end(Ended(one) for one in linked if id(one) in unchanged)
     if not changed:
@@ -208,18 +196,15 @@ def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) ->
     for one in works:
         assert one.link is not None
         document = held.get(one.link.xero_id)
-        if document is None:
-            ended.append(Ended(one, Problem("xero.gone", number=one.link.number)))
-            continue
         try:
-            result = _result(one, document)
+            result = change_of(one, document, run.settled)
         except Problem as problem:
+            if document is not None and document.status in GONE:
+                _see_gone(run, one, document)
             ended.append(Ended(one, problem))
             continue
-        if isinstance(result, Conflict):
-            differences = [{"field": each.field, "sent": _text(each.sent), "crm": _text(each.crm), "xero": _text(each.xero)} for each in result.differences]
-            ended.append(Ended(one, Problem("edit.conflict", differences=differences, number=document.number)))
-        elif isinstance(result, Unchanged):
+        assert document is not None
+        if isinstance(result, Unchanged):
             _remember(run, one, document)
             ended.append(Ended(one))
         else:
@@ -229,17 +214,20 @@ def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) ->
     return updates
 
 
-def _result(one: Work, document: Document) -> Update | Unchanged | Conflict:
-    assert one.link is not None
-    lock = lock_date(organisation_value(one.ready.organisation))
-    if (one.job.payload or {}).get("push"):
-        return push(one.drafted, document, lock=lock)
-    base = draft_from_json(one.link.sent) if one.link.sent else None
-    return compare(base, one.drafted, document, lock=lock)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _see_gone(run: _Run, one: Work, document: Document) -> None:
+    """Voided or deleted in Xero, as nobody has told us yet: now the list says so, and "send as new" is a way out (RULES 13)."""
+    with run.flight.services.db.transaction() as tx:
+        leases.check(tx, run.flight.lease, run.flight.fence)
+        recorder = Recorder(run.flight.services, tx, run.flight.services.now())
+        assert one.link is not None
+        link = tx.get_one(Link, one.link.id)
+        was = link.xero_word
+        if see(link, document, today_of(one.ready.organisation, recorder.now)):
+            recorder.say(
+                one.job, "activity.status_changed", xero_id=document.id, number=document.number, before=was, after=link.xero_word, due=str(link.amount_due)
+            )
+        order_write_back(recorder, one.job, link, was=was)
+        recorder.finish()
 
 
 def _change(document: Document, result: Update) -> documents.Change:
@@ -256,9 +244,15 @@ def _remember(run: _Run, one: Work, document: Document) -> None:
         keep_link(Recorder(run.flight.services, tx, run.flight.services.now()), one, document, "sent")
 
 
+#: After so many attempts a document goes in a call of its own: one that Xero stumbles over must not hold forty-nine others.
+ALONE_AFTER = 3
+
+
 def _split(works: Sequence[Work]) -> list[list[Work]]:
-    sent = documents.split([one.drafted for one in works])
-    return _parts(works, [len(part) for part in sent])
+    alone = [one for one in works if one.job.attempts > ALONE_AFTER]
+    together = [one for one in works if one.job.attempts <= ALONE_AFTER]
+    sent = documents.split([one.drafted for one in together])
+    return [*_parts(together, [len(part) for part in sent]), *([one] for one in alone)]
 
 
 def _split_changes(updates: Sequence[tuple[Work, documents.Change]]) -> list[list[tuple[Work, documents.Change]]]:
@@ -276,9 +270,15 @@ def _parts(values: Sequence[Any], lengths: Sequence[int]) -> list[list[Any]]:
 
 def _element(one: Work) -> dict[str, Any]:
     draft = one.drafted
-    return {"job": one.job.id, "subject": one.job.subject, "number": draft.number, "url": draft.url, "contact": draft.contact_id, "total": str(draft.total)} | {
-        "draft": draft_to_json(draft)
-    }
+    return {
+        "job": one.job.id,
+        "portal": one.job.portal_id,
+        "subject": one.job.subject,
+        "number": draft.number,
+        "url": draft.url,
+        "contact": draft.contact_id,
+        "total": str(draft.total),
+    } | {"draft": draft_to_json(draft)}
 
 
 def _create_plan(run: _Run, works: list[Work]) -> Plan:
@@ -342,20 +342,28 @@ def wait_for_look(flight: Flight, works: Sequence[Work], problem: Problem) -> No
 def take_repeated(flight: Flight, call: Call, answer: Answer, works: Sequence[Work]) -> None:
     """The answer to a row that was sent once more: its elements say which document each was."""
     drafts = [draft_from_json(element["draft"]) for element in call.elements]
-    by_job = {one.job.id: one for one in works}
     if call.operation == "create":
         outcomes = documents.outcomes(answer, drafts)
     else:
         outcomes = documents.outcomes(answer, [documents.Change(element["id"], {}, None) for element in call.elements])
+    told = {(element["portal"], element["subject"]): outcome for element, outcome in zip(call.elements, outcomes, strict=True)}
     mine: list[Work] = []
     judged: list[Outcome] = []
-    for element, draft, outcome in zip(call.elements, drafts, outcomes, strict=True):
-        one = by_job.get(int(element["job"]))
-        if one is not None:
-            one.draft, one.contact_id = draft, draft.contact_id
-            mine.append(one)
-            judged.append(outcome)
+    for one, element in elements_of(call, works):
+        one.draft = draft_from_json(element["draft"])
+        one.contact_id = one.draft.contact_id
+        mine.append(one)
+        judged.append(told[one.job.portal_id, one.job.subject])
     _judge(flight, call, answer, mine, judged, call.operation, None)
+
+
+def end_hopeless(flight: Flight, works: Sequence[Work]) -> set[int]:
+    """Looked for after every attempt and never found: Xero cannot take these. They end with what it said last. Returns their jobs."""
+    over = [one for one in works if one.job.attempts > len(durations.BACK_OFF)]
+    if over:
+        run = _Run(flight, "bulk")
+        run.end(Ended(one, Problem(one.job.problem_code or "xero.unanswered", **(one.job.problem_params or {}))) for one in over)
+    return {one.job.id for one in over}
 
 
 def _judge(flight: Flight, call: Call, answer: Answer, works: Sequence[Work], outcomes: Sequence[Outcome], operation: str, run: _Run | None) -> None:
@@ -437,21 +445,23 @@ def _number_taken(run: _Run) -> None:
     with services.db.transaction() as tx:
         leases.check(tx, run.flight.lease, run.flight.fence)
         recorder = Recorder(services, tx, now)
-        for one, problem in taken:
+        for one, refusal in taken:
             same = [each for each in found if each.number.casefold() == one.drafted.number.casefold() and each.type == "ACCREC"]
             match = next((each for each in same if _is_ours(one, each)), None)
             if match is not None and not _linked_elsewhere(recorder, one, match):
                 _link_existing(recorder, one, match, now)
-                continue
-            other = same[0] if same else None
-            params = {
-                "number": one.drafted.number,
-                "customer": other.contact_name if other else "",
-                "total": str(other.total) if other else "",
-                "status": other.status if other else "",
-            }
-            _end(recorder, [Ended(one, Problem("send.number_taken", **params, messages=problem.params.get("messages", [])))], services.config.pace)
+            else:
+                _end(recorder, [Ended(one, _taken_by(one, same, refusal))], services.config.pace)
         recorder.finish()
+
+
+def _taken_by(one: Work, same: Sequence[Document], refusal: Problem) -> Problem:
+    """Whose document has the number already."""
+    number, messages = one.drafted.number, refusal.params.get("messages", [])
+    if not same:
+        return Problem("send.number_taken", number=number, messages=messages)
+    other = same[0]
+    return Problem("send.number_taken", number=number, customer=other.contact_name, total=str(other.total), status=other.status, messages=messages)
 
 
 def _is_ours(one: Work, document: Document) -> bool:

@@ -6,22 +6,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select, update
 
 from plugin import durations, leases
+from plugin.domain.drafts import draft_from_json
 from plugin.domain.ledger import Document, Outcome
 from plugin.domain.problems import LATER, Problem
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.work import Work
-from plugin.wire import Answer
 from plugin.xero import documents
 
 
 def settle(flight: Flight, works: Sequence[Work], lane: Lane) -> set[int]:
-    """Clear up the open calls of these jobs. Returns the ids of jobs that are free again and may be worked on afresh now."""
+    """Clear up the open calls of these jobs. Returns the ids of jobs that are free again and may be worked on afresh now.
+
+    A call that was answered while a job still holds it told nothing about that job: it is looked for as well.
+    """
     if not works:
         return set()
     ids = {one.job.call_id for one in works if one.job.call_id is not None}
@@ -31,17 +35,14 @@ def settle(flight: Flight, works: Sequence[Work], lane: Lane) -> set[int]:
     for one in works:
         groups.setdefault(one.job.call_id or 0, []).append(one)
     trusted = flight.services.now() - timedelta(seconds=durations.KEY_TRUSTED / flight.services.config.pace)
-    again = [
-        (calls[number], group) for number, group in groups.items() if number in calls and calls[number].answered_at is None and calls[number].sent_at > trusted
-    ]
-    old = [
-        (calls[number], group) for number, group in groups.items() if number in calls and calls[number].answered_at is None and calls[number].sent_at <= trusted
-    ]
-    free = {one.job.id for number, group in groups.items() for one in group if number not in calls or calls[number].answered_at is not None}
+    free = {one.job.id for number, group in groups.items() for one in group if number not in calls}
     _clear(flight, free)
+    known = [(calls[number], group) for number, group in groups.items() if number in calls]
+    again = [(call, group) for call, group in known if call.answered_at is None and call.sent_at > trusted]
     flight.fly([_repeat(flight, call, group) for call, group in again], lane)
-    for call, group in old:
-        free |= _look(flight, call, group)
+    for call, group in known:
+        if call.answered_at is not None or call.sent_at <= trusted:
+            free |= _look(flight, call, group)
     return free
 
 
@@ -73,6 +74,7 @@ def _repeat(flight: Flight, call: Call, group: list[Work]) -> Plan:
         take=lambda held, answer: send.take_repeated(flight, held, answer, group),
         refuse=refuse,
         call=call,
+        repeated=True,
     )
 
 
@@ -82,8 +84,10 @@ def _look(flight: Flight, call: Call, group: list[Work]) -> set[int]:
 
     if call.operation != "create":
         # An update is compared with what Xero holds before it is made, so it may simply be worked on again.
-        _close_unanswered(flight, call)
-        return {one.job.id for one in group}
+        _close_unanswered(flight, call, group)
+        for one, element in elements_of(call, group):
+            one.perhaps_sent = draft_from_json(element["draft"])
+        return {one.job.id for one in group} - send.end_hopeless(flight, group)
     found: list[Document] = []
     page, pages = 1, 1
     since = call.sent_at - timedelta(seconds=durations.LOOK_BACK)
@@ -93,21 +97,34 @@ def _look(flight: Flight, call: Call, group: list[Work]) -> set[int]:
         page += 1
     taken = _already_linked(flight, [one.id for one in found])
     alive = [one for one in found if one.id not in taken and one.status not in ("VOIDED", "DELETED")]
-    outcomes = {int(element["job"]): _of_mark(element, alive) for element in call.elements}
-    made = {job_id: Outcome(True, document.id, document=document) for job_id, document in outcomes.items() if document is not None}
+    made: dict[int, Outcome] = {}
+    for one, element in elements_of(call, group):
+        document = _of_mark(element, alive)
+        if document is not None:
+            one.draft = draft_from_json(element["draft"])
+            one.contact_id = one.draft.contact_id
+            made[one.job.id] = Outcome(True, document.id, document=document)
     send.record_created(flight, call, None, [one for one in group if one.job.id in made], made)
-    _close_unanswered(flight, call)
-    return {one.job.id for one in group if one.job.id not in made}
+    left = [one for one in group if one.job.id not in made]
+    _close_unanswered(flight, call, left)
+    return {one.job.id for one in left} - send.end_hopeless(flight, left)
 
 
-def _of_mark(element: dict[str, object], found: Sequence[Document]) -> Document | None:
+def elements_of(call: Call, works: Sequence[Work]) -> list[tuple[Work, dict[str, Any]]]:
+    """Each of these works with its element of the call. By subject, for an order that was given again has another job."""
+    by_subject = {(one.job.portal_id, one.job.subject): one for one in works}
+    pairs = ((by_subject.get((element["portal"], element["subject"])), element) for element in call.elements)
+    return [(one, element) for one, element in pairs if one is not None]
+
+
+def _of_mark(element: dict[str, Any], found: Sequence[Document]) -> Document | None:
     """By our number, else by our Url (RULES 11)."""
     number, url = element.get("number"), element.get("url")
     by_number = [one for one in found if number and one.number == number]
     by_url = [
         one for one in found if url and one.url == url and one.contact_id == element.get("contact") and one.total == Decimal(str(element.get("total") or 0))
     ]
-    return (by_number or by_url or [None])[0]
+    return next(iter([*by_number, *by_url]), None)
 
 
 def _already_linked(flight: Flight, ids: Sequence[str]) -> set[str]:
@@ -121,8 +138,10 @@ def _already_linked(flight: Flight, ids: Sequence[str]) -> set[str]:
     return found
 
 
-def _close_unanswered(flight: Flight, call: Call) -> None:
+def _close_unanswered(flight: Flight, call: Call, works: Sequence[Work]) -> None:
+    """These jobs are free of the call; others that still hold it have their own look."""
     with flight.services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
         tx.execute(update(Call).where(Call.id == call.id).values(answered_at=flight.services.now(), outcome="looked"))
-        tx.execute(update(Job).where(Job.call_id == call.id).values(call_id=None).execution_options(synchronize_session=False))
+        ids = [one.job.id for one in works]
+        tx.execute(update(Job).where(Job.call_id == call.id, Job.id.in_(ids)).values(call_id=None).execution_options(synchronize_session=False))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from plugin.domain.compare import GONE
 from plugin.domain.crm import Customer, Invoice, Product
 from plugin.domain.ledger import Draft
 from plugin.domain.problems import Problem
@@ -27,6 +28,10 @@ class Work:
     contact_id: str = ""
     draft: Draft | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
+    #: What an update sent whose answer was lost: Xero may hold it, or not.
+    perhaps_sent: Draft | None = None
+    #: "Xero: sending" was written into the invoice with the person's own token, and has to be cleared again.
+    proved: bool = False
 
     def note(self, code: str, **params: Any) -> None:
         """Something the person should know although the document goes."""
@@ -35,8 +40,9 @@ class Work:
 
     @property
     def as_new(self) -> bool:
-        """Did the person say "send as new" for a document that was voided or deleted in Xero (RULES 13)?"""
-        return bool((self.job.payload or {}).get("as_new"))
+        """Did the person say "send as new" for a document that was voided or deleted in Xero (RULES 13)? Said twice, it goes once."""
+        gone = self.link is not None and self.link.xero_status in GONE
+        return gone and bool((self.job.payload or {}).get("as_new"))
 
     @property
     def settled(self) -> Invoice:

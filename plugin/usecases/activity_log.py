@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, select, true
 
 from plugin.domain.crm import Visitor
 from plugin.models import Activity, Organisation
@@ -15,7 +15,7 @@ PAGE = 50
 
 def page(services: Services, visitor: Visitor, number: int) -> tuple[tuple[ActivityRow, ...], int]:
     """A page, newest first, and how many pages there are."""
-    mine = and_(Activity.portal_id == visitor.portal_id, True if visitor.admin else Activity.user_id == visitor.user_id)
+    mine = and_(Activity.portal_id == visitor.portal_id, true() if visitor.admin else Activity.user_id == visitor.user_id)
     with services.db.reading() as session:
         count = session.scalar(select(func.count()).select_from(Activity).where(mine)) or 0
         found = list(session.scalars(select(Activity).where(mine).order_by(Activity.id.desc()).limit(PAGE).offset((max(1, number) - 1) * PAGE)))

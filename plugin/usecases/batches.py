@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, true, update
 from sqlalchemy.orm import Session
 
 from plugin import activity, jobs
@@ -137,7 +137,7 @@ def _own(session: Session, visitor: Visitor, batch_id: int) -> Batch:
 
 def listed(services: Services, visitor: Visitor, page: int) -> tuple[tuple[BatchShown, ...], int]:
     """Batches that this visitor may see, newest first, and how many pages there are."""
-    mine = and_(Batch.portal_id == visitor.portal_id, True if visitor.admin else Batch.created_by == visitor.user_id)
+    mine = and_(Batch.portal_id == visitor.portal_id, true() if visitor.admin else Batch.created_by == visitor.user_id)
     with services.db.reading() as session:
         count = session.scalar(select(func.count()).select_from(Batch).where(mine)) or 0
         found = list(session.scalars(select(Batch).where(mine).order_by(Batch.id.desc()).limit(PAGES).offset((max(1, page) - 1) * PAGES)))

@@ -12,13 +12,14 @@ from plugin import directory, jobs
 from plugin.bitrix24 import documents
 from plugin.db import Transaction
 from plugin.domain.crm import Customer, Invoice, Visitor
-from plugin.domain.preview import check_before_send
+from plugin.domain.preview import GONE, check_before_send
 from plugin.domain.problems import LATER, Problem
-from plugin.models import Batch, BatchDocument, Bitrix24Login, Link, Portal
+from plugin.models import Batch, BatchDocument, Bitrix24Login, Job, Link, Portal
 from plugin.portals import Ready, currencies, organisation_value, ready
-from plugin.sending.resolve import foresee
+from plugin.sending import foresee
+from plugin.sending.work import Work
 from plugin.services import Services
-from plugin.talking import PortalRest, portal_rest
+from plugin.talking import PortalRest, portal_rest, service_rest
 from plugin.usecases import batches, invoice_states
 from plugin.usecases.shown import InvoiceFilter
 from plugin.wire import NoAnswer
@@ -160,18 +161,34 @@ def prepare_documents(services: Services, batch_id: int, rest: PortalRest, conte
         batch = session.get_one(Batch, batch_id)
     sending = batch.kind == "send"
     try:
-        found = documents.read_invoices(
-            rest, ids, as_admin=admin, details=sending, code_field="xmlId" if context.settings.item_code_source == "xmlId" else "code"
-        )
+        found = documents.read_invoices(rest, ids, as_admin=admin, details=sending, code_field=_code_field(context))
     except NoAnswer as error:
         raise Problem("bitrix24.no_answer", LATER) from error
-    rows = _Verdicts(services, context, batch).rows(ids, found) if sending else _pull_rows(services, context, batch, ids, found)
+    if not sending:
+        rows = _pull_rows(services, context, batch, ids, found)
+    else:
+        whole = found if admin else _whole(services, context, found)
+        rows = _Verdicts(services, context, batch).rows(ids, found, whole)
     with services.db.transaction() as tx:
         if tx.get_one(Batch, batch_id).state != "preparing":
             return
         for start in range(0, len(rows), 500):
             tx.execute(insert(BatchDocument), rows[start : start + 500])
         tx.execute(update(Batch).where(Batch.id == batch_id).values(prepared=Batch.prepared + len(rows)).execution_options(synchronize_session=False))
+
+
+def _code_field(context: Ready) -> str:
+    return "xmlId" if context.settings.item_code_source == "xmlId" else "code"
+
+
+def _whole(services: Services, context: Ready, found: documents.Read) -> documents.Read:
+    """What this person may see, as sending will read it: with products, which Bitrix24 tells administrators only."""
+    try:
+        return documents.read_invoices(
+            service_rest(services, context.portal.id, "people"), list(found.invoices), as_admin=True, code_field=_code_field(context)
+        )
+    except (Problem, NoAnswer):
+        return found
 
 
 def _row(batch: Batch, crm_id: int, verdict: str, problem: Problem | None = None) -> dict[str, Any]:
@@ -218,41 +235,58 @@ class _Verdicts:
             self.accounts = directory.accounts(session, context.organisation.id)
             self.tax_rates = directory.tax_rates(session, context.organisation.id)
 
-    def rows(self, ids: Sequence[int], found: documents.Read) -> list[dict[str, Any]]:
+    def rows(self, ids: Sequence[int], found: documents.Read, whole: documents.Read) -> list[dict[str, Any]]:
+        """`found` is what this person sees and is shown; `whole` the same invoices as they will be sent."""
         links = _links(self.services, self.context, ids)
-        foreseen = foresee(self.services, self.context, list(found.customers.values()))
-        return [self._one(crm_id, found, links.get(crm_id), foreseen) for crm_id in ids]
+        foreseen = foresee.customers(self.services, self.context, list(whole.customers.values()))
+        verdicts = {crm_id: self._verdict(invoice, links.get(crm_id), whole, foreseen) for crm_id, invoice in whole.invoices.items()}
+        works = [self._work(whole.invoices[crm_id], links[crm_id], whole) for crm_id, (verdict, _) in verdicts.items() if verdict == "update"]
+        forbidden: dict[int, Problem] = foresee.edits(self.services, self.context, works) if works else {}
+        rows = []
+        for crm_id in ids:
+            seen = found.invoices.get(crm_id)
+            verdict, notes = verdicts.get(crm_id, (_unseen(crm_id, found), []))
+            if seen is None:
+                rows.append(_row(self.batch, crm_id, "refused", _unseen(crm_id, found)))
+                continue
+            row = self._judged(crm_id, forbidden.get(crm_id, verdict))
+            customer = found.customers.get(seen.customer_ref) if seen.customer_ref else None
+            rows.append(_described(row, seen, customer.name if customer else "") | {"notes": notes or None})
+        return rows
 
-    def _one(self, crm_id: int, found: documents.Read, link: Link | None, foreseen: dict[str, Any]) -> dict[str, Any]:
-        invoice = found.invoices.get(crm_id)
-        if invoice is None:
-            return _row(self.batch, crm_id, "refused", _unseen(crm_id, found))
-        customer = found.customers.get(invoice.customer_ref) if invoice.customer_ref else None
-        verdict = self._verdict(invoice, customer, link, found)
-        notes: list[dict[str, Any]] = []
-        if not isinstance(verdict, Problem) and customer is not None:
-            told = foreseen.get(customer.subject)
-            if isinstance(told, Problem):
-                verdict = told
-            elif told is not None:
-                notes.append(told)
-        problem = verdict if isinstance(verdict, Problem) else None
-        row = _row(self.batch, crm_id, "" if problem else str(verdict), problem)
-        return _described(row, invoice, customer.name if customer else "") | {"notes": notes or None}
+    def _judged(self, crm_id: int, verdict: str | Problem) -> dict[str, Any]:
+        return _row(self.batch, crm_id, "", verdict) if isinstance(verdict, Problem) else _row(self.batch, crm_id, verdict)
 
-    def _verdict(self, invoice: Invoice, customer: Customer | None, link: Link | None, found: documents.Read) -> str | Problem:
-        as_new = bool(self.batch.selection.get("as_new"))
+    def _as_new(self, link: Link | None) -> bool:
+        return bool(self.batch.selection.get("as_new")) and link is not None and link.xero_status in GONE
+
+    def _work(self, invoice: Invoice, link: Link, whole: documents.Read) -> Work:
+        """The order that a confirmation would make, for judging only."""
+        payload = {"push": True} if self.batch.selection.get("push") else {}
+        job = Job(portal_id=self.context.portal.id, subject=f"invoice:{invoice.id}", acting_user=self.batch.created_by, payload=payload)
+        customer = whole.customers.get(invoice.customer_ref) if invoice.customer_ref else None
+        return Work(job, self.context, invoice.id, invoice, customer, whole.products, link)
+
+    def _verdict(self, invoice: Invoice, link: Link | None, whole: documents.Read, foreseen: dict[str, Any]) -> tuple[str | Problem, list[dict[str, Any]]]:
+        customer = whole.customers.get(invoice.customer_ref) if invoice.customer_ref else None
+        verdict = self._checked(invoice, customer, link, whole)
+        told = foreseen.get(customer.subject) if customer is not None and not isinstance(verdict, Problem) else None
+        if isinstance(told, Problem):
+            return told, []
+        return verdict, [told] if told is not None else []
+
+    def _checked(self, invoice: Invoice, customer: Customer | None, link: Link | None, whole: documents.Read) -> str | Problem:
         if invoice.customer_ref and customer is None:
             return Problem("send.customer_gone", kind=invoice.customer_ref[0], id=invoice.customer_ref[1])
         return check_before_send(
             invoice,
             self.context.settings,
             organisation_value(self.context.organisation),
-            link.xero_status or "DRAFT" if link is not None and not as_new else None,
+            link.xero_status or "DRAFT" if link is not None and not self._as_new(link) else None,
             accounts=self.accounts,
             tax_rates=self.tax_rates,
             currencies=currencies(self.context.organisation),
-            products=found.products,
+            products=whole.products,
             contact_tax=self.context.settings.tax_by_customer.get(customer.subject, "") if customer else "",
             older_too=True,
         )

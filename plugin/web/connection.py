@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
@@ -14,18 +16,18 @@ blueprint = Blueprint("connection", __name__, url_prefix="/connection")
 
 
 def connection_page(state: ConnectionShown, home: Home | None = None) -> str:
-    """Connect, choose an organisation, or the connected panel."""
+    """Connect, choose an organisation, or the connected panel. A window at Xero that an earlier page opened may be gone: offer it anew."""
+    if state.state == "waiting":
+        state = replace(state, state="none")
     return page("connection/page.html", "settings", home=home, connection=state)
 
 
-def connection_part(state: ConnectionShown, was: str = "", ticket: str = "") -> str:
-    """The panel that waits for the window at Xero; `was` is how things stood before it was opened."""
-    return part("connection/waiting.html", connection=state, was=was or request.args.get("was", ""), ticket=ticket)
-
-
 def still_waiting(state: ConnectionShown, was: str) -> bool:
-    """Has nothing happened yet in the other window?"""
-    return state.state == "waiting" or (state.state == was and not (was == "none" and state.problem))
+    """Has nothing happened yet in the other window? `was` is how things stood before it was opened."""
+    if state.state == "waiting":
+        return True
+    ended = {"none": state.problem is not None, "connected": not state.missing_scopes}
+    return state.state == was and not ended.get(was, False)
 
 
 @blueprint.get("")
@@ -39,7 +41,7 @@ def ticket() -> ResponseReturnValue:
     """A one-use ticket for the window at Xero, and the panel that waits for it."""
     before = connect_xero.shown(services(), visitor()).state
     token = connect_xero.ticket(services(), visitor())
-    return connection_part(connect_xero.shown(services(), visitor()), was=before, ticket=token)
+    return part("connection/waiting.html", was=before, ticket=token)
 
 
 @blueprint.post("/organisation")

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from plugin.usecases import NotHere, connect_xero, first_sync, open_app
 from plugin.web import activity, batches, failures, invoices, settings
-from plugin.web.connection import connection_page, connection_part, still_waiting
+from plugin.web.connection import connection_page, still_waiting
 from plugin.web.frame_pass import HEADER, PassRefused
 from plugin.web.here import passes, services, visitor
 from plugin.web.render import instead, page, part
@@ -52,7 +52,7 @@ def connection() -> ResponseReturnValue:
     """Asked again and again while the window at Xero is open; moves the page on when it is done."""
     state = connect_xero.shown(services(), visitor())
     if still_waiting(state, request.args.get("was", "")):
-        return connection_part(state)
+        return "", 204
     return instead(str(home()) if state.state == "connected" else connection_page(state))
 
 

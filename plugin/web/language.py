@@ -7,21 +7,23 @@ from functools import lru_cache
 from flask import Flask, g, has_request_context, request
 from flask_babel import Babel
 
-from plugin.sentences import TRANSLATIONS, locale_of
+from plugin.sentences import TRANSLATIONS, written_locale
 
 
 def chosen_locale() -> str:
-    """The visitor's language, else the one in the address that Bitrix24 opened, else the browser's first."""
-    visitor = g.get("visitor") if has_request_context() else None
+    """The visitor's language, else the one in the address that Bitrix24 opened, else the browser's first; English for workers."""
+    if not has_request_context():
+        return "en"
+    visitor = g.get("visitor")
     if visitor is not None:
-        return locale_of(visitor.lang)
+        return written_locale(visitor.lang)
     claimed = request.args.get("LANG", "") or (request.accept_languages.best or "en")
-    return locale_of(claimed[:12])
+    return written_locale(claimed[:12])
 
 
 def chosen_timezone() -> str | None:
     """The visitor's own time zone as Bitrix24 names it."""
-    visitor = g.get("visitor")
+    visitor = g.get("visitor") if has_request_context() else None
     zone = visitor.timezone if visitor is not None else ""
     return zone if zone in _zones() else None
 

@@ -46,7 +46,7 @@ def step(number: int) -> ResponseReturnValue:
 @blueprint.post("/<int:number>")
 def save(number: int) -> ResponseReturnValue:
     """Keep a step and show the next one, or the same with what is wrong in it."""
-    return _wizard(set_up.save(services(), visitor(), number, cast(set_up.Form, request.form)))
+    return _wizard(set_up.save(services(), visitor(), number, cast("set_up.Form", request.form)))
 
 
 @blueprint.post("/confirm")

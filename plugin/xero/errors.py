@@ -148,7 +148,9 @@ def problem_of(answer: Answer) -> Problem:
         return _refused(answer)
     if answer.status == 503:
         return _unavailable(answer)
-    code, retry = STATUSES.get(answer.status, ("xero.unknown", NEVER))
+    # A page instead of an answer, and whatever a gateway says beyond 500, passes; the same question may be asked again.
+    passing = answer.status >= 500 or 200 <= answer.status < 300
+    code, retry = STATUSES.get(answer.status, ("xero.unknown", LATER if passing else NEVER))
     return Problem(code, retry, status=answer.status, text=body_text(answer), correlation=correlation(answer))
 
 

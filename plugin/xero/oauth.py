@@ -192,7 +192,7 @@ def _tokens(answer: Answer, config: Config, old_refresh_token: str) -> TokenSet:
     access, identity = text(found.get("access_token")), text(found.get("id_token"))
     if not access:
         # The body of a success is not kept: it may hold a token in a form that we do not recognise.
-        raise Problem("xero.unknown", NEVER, status=answer.status, text="no access token in the answer", correlation="")
+        raise Problem("xero.unknown", LATER, status=answer.status, text="no access token in the answer", correlation="")
     bearer, person = _claims(access), _claims(identity)
     _check_audience(bearer, person, config.xero_client_id)
     expires = found.get("expires_in")

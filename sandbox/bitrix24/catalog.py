@@ -12,14 +12,17 @@ PRODUCT_IBLOCK, OFFERS_IBLOCK, BASE_PRICE = 15, 16, 2
 MEASURES = ((1, 6, "Metre", "m"), (2, 112, "Litre", "l"), (3, 163, "Gram", "g"), (4, 166, "Kilogram", "kg"), (5, 796, "Piece", "pcs"), (6, 356, "Hour", "h"))
 
 
+def _iblock(id_: int, name: str, parent: int | None) -> Row:
+    """The row of variations points to its product iblock; that of products points nowhere (B§9.2)."""
+    row: Row = {"id": id_, "iblockId": id_, "iblockTypeId": "CRM_PRODUCT_CATALOG", "lid": "s1", "name": name, "subscription": "N", "vatId": None}
+    return row | {"productIblockId": parent, "skuPropertyId": 97 if parent else None}
+
+
 class Catalog:
     """What `catalog.*` reads and writes."""
 
     def __init__(self) -> None:
-        self.catalogs: list[Row] = [
-            {"id": PRODUCT_IBLOCK, "iblockId": PRODUCT_IBLOCK, "iblockTypeId": "CRM_PRODUCT_CATALOG", "lid": "s1", "name": "Product catalog CRM", "productIblockId": None, "skuPropertyId": None, "subscription": "N", "vatId": None},
-            {"id": OFFERS_IBLOCK, "iblockId": OFFERS_IBLOCK, "iblockTypeId": "CRM_PRODUCT_CATALOG", "lid": "s1", "name": "Product catalog CRM (variations)", "productIblockId": PRODUCT_IBLOCK, "skuPropertyId": 97, "subscription": "N", "vatId": None},
-        ]  # fmt: skip
+        self.catalogs = [_iblock(PRODUCT_IBLOCK, "Product catalog CRM", None), _iblock(OFFERS_IBLOCK, "Product catalog CRM (variations)", PRODUCT_IBLOCK)]
         self.products: dict[int, Row] = {}
         self.prices: dict[int, Row] = {}
         self.sections: dict[int, Row] = {}

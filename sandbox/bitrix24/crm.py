@@ -290,7 +290,7 @@ class Crm:
                 self._write_fm(item, name, value)
             elif name == "title" and not value and type_id != CONTACT:
                 item["title"] = f"{TYPES[type_id].title} #{item['id']}"
-            elif name in ("createdTime", "updatedTime", "movedTime") and value is None:
+            elif name in ("createdTime", "updatedTime", "movedTime", "stageId") and not value:
                 continue
             else:
                 item[name] = value

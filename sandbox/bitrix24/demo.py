@@ -14,7 +14,20 @@ from sandbox.bitrix24.methods.directories import new_currency
 from sandbox.bitrix24.methods.requisites import ADDRESS_KEY, ADDRESS_TEXTS, add_requisite
 from sandbox.bitrix24.people import User
 from sandbox.bitrix24.portal import Portal
-from sandbox.seed import COMPANIES, KNOWN_INVOICES, PEOPLE, PRODUCTS, SECTIONS, SELLER, SELLER_AUSTRALIA, Address, Company, product
+from sandbox.seed import (
+    COMPANIES,
+    KNOWN_INVOICE_AGE_DAYS,
+    KNOWN_INVOICE_TERM_DAYS,
+    KNOWN_INVOICES,
+    PEOPLE,
+    PRODUCTS,
+    SECTIONS,
+    SELLER,
+    SELLER_AUSTRALIA,
+    Address,
+    Company,
+    product,
+)
 
 ALICE, SAM, VERA, TOM = 1, 2, 3, 4
 
@@ -68,9 +81,8 @@ def _directories(portal: Portal) -> None:
     _stages(portal, portal.invoice_stage_entity, INVOICE_STAGES, f"DT31_{portal.invoice_category}:", portal.invoice_category)
     _stages(portal, "QUOTE_STATUS", QUOTE_STAGES, "", None)
     for entity, rows in DIRECTORIES.items():
-        name = portal.switch("honorific_entity") if entity == "HONORIFIC" else entity
         colours = {"WON": ("#7BD500", "S"), "LOSE": ("#FF5752", "F")}
-        _stages(portal, name, tuple((code, text, *colours.get(code, ("", None))) for code, text in rows), "", None)
+        _stages(portal, entity, tuple((code, text, *colours.get(code, ("", None))) for code, text in rows), "", None)
     portal.currencies = {"NZD": new_currency("NZD", "1", "New Zealand Dollar", 100), "AUD": new_currency("AUD", "1.09", "Australian Dollar", 200)}
     portal.presets = {
         id_: {"ID": id_, "ENTITY_TYPE_ID": 8, "COUNTRY_ID": country, "NAME": name, "ACTIVE": "Y", "SORT": 500, "XML_ID": f"#CRM_REQUISITE_PRESET_DEF_NZ_{id_}#"}
@@ -131,7 +143,7 @@ def _companies(portal: Portal) -> dict[str, int]:
 
 
 def _company(portal: Portal, one: Company, owner: int) -> int:
-    values = {"title": one.name, "typeId": "CUSTOMER" if one.is_customer else "SUPPLIER", "currencyId": one.currency, "assignedById": owner}
+    values: dict[str, Any] = {"title": one.name, "typeId": "CUSTOMER" if one.is_customer else "SUPPLIER", "currencyId": one.currency, "assignedById": owner}
     values["fm"] = [{"typeId": "PHONE", "valueType": "WORK", "value": one.phone}, {"typeId": "EMAIL", "valueType": "WORK", "value": one.email}]
     item = portal.crm.create(COMPANY, values, Actor(ALICE), importing=True)
     preset = 3 if one.postal.country == "Australia" else 1
@@ -159,7 +171,7 @@ def _address(portal: Portal, kind: int, requisite: int, place: Address) -> None:
 def _contacts(portal: Portal, companies: dict[str, int]) -> dict[str, int]:
     made = {}
     for one in PEOPLE:
-        values = {
+        values: dict[str, Any] = {
             "name": one.first_name,
             "lastName": one.last_name,
             "post": one.position,
@@ -216,7 +228,7 @@ class Invoices:
         today = portal.now().astimezone(portal.zone).date()
         values = {
             "begindate": today - timedelta(days=days_ago),
-            "closedate": today - timedelta(days=days_ago - 20),
+            "closedate": today - timedelta(days=days_ago - KNOWN_INVOICE_TERM_DAYS),
             "stageId": portal.stage_id(stage),
             "mycompanyId": self.companies["seller"],
             **values,
@@ -225,12 +237,13 @@ class Invoices:
         if rows:
             crm.set_rows(INVOICE, item["id"], rows, Actor(author))
         moment = portal.moment() - timedelta(days=days_ago)
-        item |= {"createdTime": moment, "updatedTime": moment, "movedTime": moment}
+        item |= {"createdTime": moment, "updatedTime": moment, "movedTime": moment, "lastActivityTime": moment}
+        crm.history[-1]["CREATED_TIME"] = moment
         return int(item["id"])
 
     def _known(self, number: str, key: str, lines: tuple[tuple[str, int], ...]) -> None:
         rows = [self._row(code, quantity) for code, quantity in lines]
-        self._invoice(rows, 30, "S", accountNumber=number, title=f"Invoice {number}", companyId=self.companies[key], assignedById=ALICE)
+        self._invoice(rows, KNOWN_INVOICE_AGE_DAYS, "S", accountNumber=number, title=f"Invoice {number}", companyId=self.companies[key], assignedById=ALICE)
 
     def _ordinary(self, place: int) -> None:
         codes = [one.code for one in PRODUCTS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 #: The scopes of the version card (B§11.3).
 SCOPES = ("crm", "catalog", "placement", "userfieldconfig", "user_brief", "bizproc", "im")
@@ -103,7 +104,5 @@ class Opening:
     @property
     def frame_name(self) -> str:
         """HOST[:PORT]|P|APP_SID (B§7.2)."""
-        query = dict(part.split("=", 1) for part in self.url.split("?", 1)[1].split("&") if "=" in part)
-        from urllib.parse import unquote
-
-        return f"{unquote(query['DOMAIN'])}|{query['PROTOCOL']}|{self.sid}"
+        query = dict(parse_qsl(urlsplit(self.url).query))
+        return f"{query['DOMAIN']}|{query['PROTOCOL']}|{self.sid}"

@@ -95,6 +95,13 @@ def _expired(portal: Portal, given: dict[str, Any]) -> None:
     portal.payment_event(expired=given.get("on") is not False)
 
 
+def _portal(portal: Portal, given: dict[str, Any]) -> None:
+    """Set language, plan, smart_invoices."""
+    for name in ("language", "plan", "smart_invoices"):
+        if name in given:
+            setattr(portal, name, given[name])
+
+
 def _scopes(portal: Portal, given: dict[str, Any]) -> None:
     assert portal.installation is not None
     portal.installation.scopes = tuple(given["scopes"])
@@ -126,6 +133,7 @@ ACTS: dict[str, Act] = {
     "plan_expired": _expired,
     "trouble": _trouble,
     "plan": lambda portal, given: setattr(portal, "plan", str(given["plan"])),
+    "set_portal": _portal,
     "expire_tokens": lambda portal, given: portal.tokens.expire(portal.member_id, given.get("user")),
     "require_confirm": lambda portal, given: portal.confirm_methods.__setitem__(str(given["method"]).lower(), None),
     "confirm_method": lambda portal, given: portal.confirm_method(str(given["method"]).lower(), bool(given.get("allowed", True))),

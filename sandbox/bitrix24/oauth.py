@@ -114,7 +114,12 @@ class AuthorisationServer:
             return RestError("NOT_INSTALLED", "Application not installed", 401).body(), 401
         if self._tokens.expired(pair):
             return RestError("expired_token", "The access token provided has expired.", 401).body(), 401
-        return {"result": self._trusted(pair, portal)}, 200
+        return {"result": self._trusted(pair, portal), "time": self._time()}, 200
+
+    def _time(self) -> dict[str, Any]:
+        now = self._controls.clock.now()
+        written = now.isoformat(timespec="seconds")
+        return {"start": now.timestamp(), "finish": now.timestamp(), "duration": 0.0, "processing": 0.0, "date_start": written, "date_finish": written}
 
     def _trusted(self, pair: Pair, portal: Portal) -> dict[str, Any]:
         app = portal.installation
@@ -158,6 +163,7 @@ def blueprint(server: AuthorisationServer) -> Blueprint:
         return respond(server.token(given(), request.method))
 
     @oauth.route("/rest/<name>", methods=["GET", "POST"])
+    @oauth.route("/rest/<name>/", methods=["GET", "POST"])
     def trusted(name: str) -> Response:
         if name.removesuffix(".json").lower() != "app.info":
             return respond(({"error": "ERROR_METHOD_NOT_FOUND", "error_description": "Method not found!"}, 404))

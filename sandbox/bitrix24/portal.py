@@ -46,14 +46,14 @@ class Portal:
         self.name, self.url, self.zone, self.on_premise = name, url, zone, on_premise
         self.settings, self.controls, self.tokens, self.delivery = settings, controls, tokens, delivery
         self.lock = threading.RLock()
-        self.member_id = hashlib.md5(f"portal {name}".encode()).hexdigest()
+        self.member_id = hashlib.md5(f"portal {name}".encode(), usedforsecurity=False).hexdigest()
         self.language, self.plan, self.license_family = "en", "standard", "pro"
         self.title = name.capitalize()
         self.smart_invoices = True
         self.old_origin = ""
         self.troubles: set[str] = set()
         self.confirm_methods: dict[str, bool | None] = {}
-        self.webhook_secret = hashlib.md5(f"webhook {name}".encode()).hexdigest()[:16]
+        self.webhook_secret = hashlib.md5(f"webhook {name}".encode(), usedforsecurity=False).hexdigest()[:16]
         self.limits = Limits(enforced=not on_premise)
         self.users: dict[int, User] = {}
         self.user_fields: dict[int, Item] = {}
@@ -276,7 +276,7 @@ class Portal:
         """One latest record per object and event (B§5.5)."""
         if handler.connector and handler.connector == actor.connector:
             return
-        message = hashlib.md5(f"{handler.event}{json.dumps(data, sort_keys=True)}{handler.connector}".encode()).hexdigest()
+        message = hashlib.md5(f"{handler.event}{json.dumps(data, sort_keys=True)}{handler.connector}".encode(), usedforsecurity=False).hexdigest()
         self.offline_queue = [one for one in self.offline_queue if one["MESSAGE_ID"] != message or one["process"]]
         self.offline_queue.append(
             {
@@ -304,7 +304,7 @@ class Portal:
     def install(self, user: int = 1, scopes: tuple[str, ...] | None = None) -> Installation:
         """Somebody pressed Install: the installer opens next, nothing is delivered yet."""
         with self.lock:
-            token = hashlib.md5(f"application {self.name} {self.next_id('application_token')}".encode()).hexdigest()
+            token = hashlib.md5(f"application {self.name} {self.next_id('application_token')}".encode(), usedforsecurity=False).hexdigest()
             self.installation = Installation(token, installer=user, robots=dict(self.robots_left))
             if scopes is not None:
                 self.installation.scopes = scopes
@@ -346,7 +346,7 @@ class Portal:
                 app.placements.clear()
             if self.switch("update_changes_application_token") == "yes":
                 app.application_token = secrets.token_hex(16)
-            app.installed = False
+            app.installed = self.switch("update_runs_installer") == "no"
             self._lifecycle(
                 "ONAPPUPDATE", {"VERSION": app.version, "PREVIOUS_VERSION": previous, "LANGUAGE_ID": self.language}, self.event_auth(user, refresh=True)
             )
@@ -428,7 +428,8 @@ class Portal:
                 raise NotInstalled("The application is not installed.")
             if not app.installed and not person.admin:
                 raise NotInstalled("The application is not fully installed. Please contact your administrator.")
-            address = handler or self._address(app, placement)
+            placement = placement if app.installed else "DEFAULT"
+            address = handler if handler and app.installed else self._address(app, placement)
             sid = secrets.token_hex(16)
             given = {key: str(value) for key, value in (options or {}).items()}
             if self.switch("placement_options_uri") == "present":
@@ -534,7 +535,7 @@ class Portal:
         """A notification; one with the same tag replaces the earlier (B§8.9)."""
         if tag:
             self.notifications = [one for one in self.notifications if one["tag"] != tag or one["user"] != user]
-        entry = {
+        entry: Item = {
             "id": self.next_id("notification"),
             "user": user,
             "author": author,

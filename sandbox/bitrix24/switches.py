@@ -22,6 +22,7 @@ FACTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("method_confirm_status", ("401", "403"), "B§3.5: METHOD_CONFIRM_WAITING under 401 or 403"),
     ("uninstall_removes_userfields", ("no", "yes"), "B§1.3, B§15.9: custom fields are not listed among removed things"),
     ("uninstall_removes_robots", ("no", "yes"), "B§10.1, B§15.9"),
+    ("update_runs_installer", ("yes", "no"), "B§1.3: whether an update leaves the app unfinished until its installer ran again"),
     ("placements_survive_update", ("yes", "no"), "B§15.8: the docs mention only event handlers"),
     ("update_changes_application_token", ("no", "yes"), "B§1.5: ONAPPUPDATE may carry a new application_token"),
     ("install_event_order", ("with_opening", "after_finish", "never"), "B§1.5: ONAPPINSTALL before, after or never"),

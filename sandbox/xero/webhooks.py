@@ -130,10 +130,11 @@ class Webhooks:
             with self._wake:
                 while not self._something_due():
                     self._wake.wait(self._pause())
-                generation, fresh = self._generation, bool(self._waiting)
+                fresh = bool(self._waiting)
             if fresh:
                 time.sleep(self.delay)
-            for post in self._take():
+            posts, generation = self._take()
+            for post in posts:
                 self._deliver(post, generation)
 
     def _held(self) -> bool:
@@ -149,9 +150,11 @@ class Webhooks:
             return 0.5
         return max(0.01, min(at for at, _ in self._retries) - time.monotonic())
 
-    def _take(self) -> list[_Post]:
-        """Posts that are due now: new events in batches, and old ones again."""
+    def _take(self) -> tuple[list[_Post], int]:
+        """Posts that are due now, new events in batches and old ones again; and the run they belong to."""
         with self._wake:
+            if self._held():
+                return [], self._generation
             events = list(self._waiting)
             self._waiting.clear()
             now = time.monotonic()
@@ -161,7 +164,7 @@ class Webhooks:
                 self._random.shuffle(events)
             for start in range(0, len(events), MOST_EVENTS):
                 posts += self._pack(events[start : start + MOST_EVENTS])
-            return posts
+            return posts, self._generation
 
     def _pack(self, events: list[dict[str, Any]]) -> list[_Post]:
         first, last = self._sequence + 1, self._sequence + len(events)

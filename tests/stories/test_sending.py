@@ -88,7 +88,7 @@ def test_a_paid_invoice_is_explained_and_not_touched(office: Office) -> None:
     batch = alice.send(crm_id)
 
     assert writes(office) == []
-    assert outcome(office, batch) == [("problem", "edit.paid")]
+    assert outcome(office, batch) == [("refused", "edit.paid")]
 
 
 def outcome(office: Office, batch: int) -> list[tuple[str, str | None]]:

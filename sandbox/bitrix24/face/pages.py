@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request
@@ -127,6 +126,8 @@ def _document_pages(face: Blueprint, see: Face) -> None:
             item = portal.crm.tables[type_id].by_id.get(item_id) or abort(404)
             if not user.can("update", type_id, item):
                 abort(403)
+            if request.form.get("stage") not in portal.stages(type_id):
+                abort(400)
             try:
                 portal.crm.update(type_id, item, {"stageId": request.form.get("stage", "")}, Actor(user.id))
             except RestError as refusal:
@@ -184,7 +185,11 @@ def _tab_options(portal: Portal, item_id: int) -> dict[str, str]:
 
 def _blank(portal: Portal, type_id: int, user_id: int) -> dict[str, Any]:
     today = portal.now().astimezone(portal.zone).date()
-    return {"id": 0, "title": "", "companyId": 0, "contactId": 0, "stageId": portal.first_stage(type_id), "mycompanyId": portal.first_my_company(), "assignedById": user_id, "begindate": today, "closedate": None, "actualDate": None, "currencyId": portal.base_currency, "opportunity": 0, "taxValue": 0, "isManualOpportunity": "N", "comments": "", "accountNumber": ""}  # fmt: skip
+    empty: dict[str, Any] = dict.fromkeys(("title", "comments", "accountNumber"), "") | dict.fromkeys(
+        ("id", "companyId", "contactId", "opportunity", "taxValue"), 0
+    )
+    empty |= {"stageId": portal.first_stage(type_id), "mycompanyId": portal.first_my_company(), "assignedById": user_id, "currencyId": portal.base_currency}
+    return empty | {"begindate": today, "closedate": None, "actualDate": None, "isManualOpportunity": "N"}
 
 
 def _save(see: Face, type_id: int, item_id: int) -> Any:
@@ -341,7 +346,7 @@ def _other_pages(face: Blueprint, see: Face) -> None:
 def _app_pages(face: Blueprint, see: Face) -> None:
     @face.get("/marketplace/")
     def applications() -> str:
-        return see.render("applications.html", "applications", today=date.today().year)
+        return see.render("applications.html", "applications")
 
     @face.get("/marketplace/app/")
     def app_page() -> str:

@@ -19,7 +19,8 @@ NO_READ, NO_CREATE, NO_PRICE, NO_SECTION = 200040300010, 200040300040, 200040300
 
 PRODUCT_WRITABLE = (
     "iblockSectionId", "name", "code", "xmlId", "active", "previewText", "previewTextType", "detailText", "detailTextType", "measure", "vatId", "vatIncluded",
-    "purchasingPrice", "purchasingCurrency", "quantity", "quantityTrace", "canBuyZero", "weight", "width", "length", "height", "sort", "dateActiveFrom", "dateActiveTo",
+    "purchasingPrice", "purchasingCurrency",
+    "quantity", "quantityTrace", "canBuyZero", "weight", "width", "length", "height", "sort", "dateActiveFrom", "dateActiveTo",
 )  # fmt: skip
 PRODUCT_FIELDS = (
     "id",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sandbox.bitrix24.call import Call, method
@@ -126,13 +128,24 @@ def _describe(call: Call, type_id: int) -> Item:
     }
 
 
-for _type_id, _name in ((COMPANY, "company"), (CONTACT, "contact")):
-    method(f"crm.{_name}.list", scope="crm")(lambda call, type_id=_type_id: _list(call, type_id))
-    method(f"crm.{_name}.get", scope="crm")(lambda call, type_id=_type_id: _show(call, type_id, _get(call, type_id), ["*", *COMMUNICATION, "UF_*"]))
-    method(f"crm.{_name}.add", scope="crm")(lambda call, type_id=_type_id: _add(call, type_id))
-    method(f"crm.{_name}.update", scope="crm")(lambda call, type_id=_type_id: _update(call, type_id))
-    method(f"crm.{_name}.delete", scope="crm")(lambda call, type_id=_type_id: _delete(call, type_id))
-    method(f"crm.{_name}.fields", scope="crm")(lambda call, type_id=_type_id: _describe(call, type_id))
+def _register(type_id: int, name: str) -> None:
+    """The same methods for companies and for contacts."""
+
+    def shown(call: Call) -> Item:
+        return _show(call, type_id, _get(call, type_id), ["*", *COMMUNICATION, "UF_*"])
+
+    runs: dict[str, Callable[[Call, int], Any]] = {"list": _list, "add": _add, "update": _update, "delete": _delete, "fields": _describe}
+    for verb, run in runs.items():
+        method(f"crm.{name}.{verb}", scope="crm")(partial(_with_type, run, type_id))
+    method(f"crm.{name}.get", scope="crm")(shown)
+
+
+def _with_type(run: Callable[[Call, int], Any], type_id: int, call: Call) -> Any:
+    return run(call, type_id)
+
+
+_register(COMPANY, "company")
+_register(CONTACT, "contact")
 
 
 @method("crm.company.contact.items.get", scope="crm")

@@ -91,6 +91,7 @@ def status_list(call: Call) -> list[Item]:
     if not any(call.user.can("read", type_id) for type_id in TYPES):
         raise access_denied(403)
     rows = [one for one in call.portal.statuses if call.portal.smart_invoices or not one["ENTITY_ID"].startswith("SMART_INVOICE_STAGE")]
+    rows = [one | {"ENTITY_ID": call.portal.switch("honorific_entity")} if one["ENTITY_ID"] == "HONORIFIC" else one for one in rows]
     columns = {"ID", "ENTITY_ID", "STATUS_ID", "NAME", "NAME_INIT", "SORT", "SYSTEM", "CATEGORY_ID", "COLOR", "SEMANTICS"}
     found = legacy_rows(call, rows, columns, {"ID", "SORT", "CATEGORY_ID"})
     return [shown_status(call, one) for one in found]
@@ -158,7 +159,16 @@ ADDRESS_TYPES = (
     (8, "Mailing address"),
     (9, "Beneficiary address"),
 )
-OWNERS = ((1, "Lead", "LEAD", "L"), (2, "Deal", "DEAL", "D"), (3, "Contact", "CONTACT", "C"), (4, "Company", "COMPANY", "CO"), (5, "Invoice (old version)", "INVOICE", "I"), (31, "Invoice", "SMART_INVOICE", "SI"), (7, "Quote", "QUOTE", "Q"), (8, "Billing Details", "REQUISITE", "RQ"))  # fmt: skip
+OWNERS = (
+    (1, "Lead", "LEAD", "L"),
+    (2, "Deal", "DEAL", "D"),
+    (3, "Contact", "CONTACT", "C"),
+    (4, "Company", "COMPANY", "CO"),
+    (5, "Invoice (old version)", "INVOICE", "I"),
+    (31, "Invoice", "SMART_INVOICE", "SI"),
+    (7, "Quote", "QUOTE", "Q"),
+    (8, "Billing Details", "REQUISITE", "RQ"),
+)
 
 
 @method("crm.enum.addresstype", scope="crm")

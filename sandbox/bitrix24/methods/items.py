@@ -151,7 +151,7 @@ def _compile(call: Call, type_id: int, original: bool, spec: dict[str, Any]) -> 
     known, fields = crm.external_names(type_id, original), crm.all_fields(type_id)
 
     def resolve(name: str) -> tuple[str, Callable[[Any], Any]]:
-        internal = known.get(name)
+        internal = "id" if name == "ID" else known.get(name)
         if internal is None or not fields[internal].filterable:
             raise invalid_argument(f"Invalid filter: field '{name}' is not allowed in filter")
         return internal, lambda value: crm.read_filter_value(fields[internal], value)
@@ -170,7 +170,7 @@ def _order(call: Call, type_id: int, original: bool) -> dict[str, str]:
     known, fields = call.portal.crm.external_names(type_id, original), call.portal.crm.all_fields(type_id)
     order = {}
     for name, direction in as_map(call.get("order")).items():
-        internal = known.get(name)
+        internal = "id" if name == "ID" else known.get(name)  # Bitrix24's own SDK orders by ID, so both spellings pass
         if internal is None or fields[internal].multiple:
             raise invalid_argument(f"Invalid order: field '{name}' is not allowed in order")
         if str(direction).upper() not in ("ASC", "DESC"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sandbox.bitrix24.call import Call, method
@@ -107,11 +109,15 @@ def _codes(call: Call, kind: str) -> list[str]:
     return [one.code for one in _app(call).robots.values() if one.kind == kind]
 
 
+def _of_kind(run: Callable[[Call, str], Any], kind: str, call: Call) -> Any:
+    return run(call, kind)
+
+
+_VERBS: dict[str, Callable[[Call, str], Any]] = {"add": _register, "update": _change, "delete": _remove, "list": _codes}
+
 for _kind in ("robot", "activity"):
-    method(f"bizproc.{_kind}.add", scope="bizproc")(lambda call, kind=_kind: _register(call, kind))
-    method(f"bizproc.{_kind}.update", scope="bizproc")(lambda call, kind=_kind: _change(call, kind))
-    method(f"bizproc.{_kind}.delete", scope="bizproc")(lambda call, kind=_kind: _remove(call, kind))
-    method(f"bizproc.{_kind}.list", scope="bizproc")(lambda call, kind=_kind: _codes(call, kind))
+    for _verb, _run in _VERBS.items():
+        method(f"bizproc.{_kind}.{_verb}", scope="bizproc")(partial(_of_kind, _run, _kind))
 
 
 def _running(call: Call) -> Running:

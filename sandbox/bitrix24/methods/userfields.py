@@ -13,9 +13,21 @@ from sandbox.bitrix24.filters import compile_filter, order_rows
 from sandbox.bitrix24.php import as_list, as_map
 
 KINDS = {
-    "string": "String", "integer": "Integer", "double": "Number", "boolean": "Yes/No", "date": "Date", "datetime": "Date with time", "money": "Money", "url": "Link",
-    "address": "Address", "file": "File", "enumeration": "List", "employee": "Linked to employee", "crm": "Linked to CRM entities", "crm_status": "Linked to CRM directories",
-}  # fmt: skip
+    "string": "String",
+    "integer": "Integer",
+    "double": "Number",
+    "boolean": "Yes/No",
+    "date": "Date",
+    "datetime": "Date with time",
+    "money": "Money",
+    "url": "Link",
+    "address": "Address",
+    "file": "File",
+    "enumeration": "List",
+    "employee": "Linked to employee",
+    "crm": "Linked to CRM entities",
+    "crm_status": "Linked to CRM directories",
+}
 SETTINGS: dict[str, Item] = {
     "string": {"SIZE": 20, "ROWS": 1, "REGEXP": "", "MIN_LENGTH": 0, "MAX_LENGTH": 0, "DEFAULT_VALUE": ""},
     "url": {"POPUP": "Y", "SIZE": 20, "MIN_LENGTH": 0, "MAX_LENGTH": 0, "DEFAULT_VALUE": ""},

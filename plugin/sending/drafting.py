@@ -1,0 +1,94 @@
+"""A work becomes a draft, and a draft of something linked becomes a change: one implementation for the confirmation and for sending.
+
+| Code | When |
+|---|---|
+| edit.conflict (differences, number) | changed on both sides since the last transfer, or a line added in Xero (RULES 19) |
+| xero.gone (number) | Xero does not know the linked document any more |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from plugin import directory
+from plugin.domain.checks import lock_date
+from plugin.domain.compare import Conflict, Unchanged, Update, compare, push
+from plugin.domain.drafts import draft_from_json
+from plugin.domain.ledger import Account, Document, Draft, TaxRate
+from plugin.domain.ledger import Organisation as Books
+from plugin.domain.numbers import document_number
+from plugin.domain.problems import Problem
+from plugin.domain.translate import ItemChoice, translate
+from plugin.models import Organisation
+from plugin.portals import currencies, organisation_value
+from plugin.sending.work import Work, crm_url
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What documents are checked against, as the directory has it now."""
+
+    organisation: Books
+    accounts: Mapping[str, Account]
+    tax_rates: Mapping[str, TaxRate]
+    currencies: tuple[str, ...]
+
+
+def lists_of(session: Session, organisation_id: int) -> Lists:
+    """The directory's lists of an organisation."""
+    row = session.get_one(Organisation, organisation_id)
+    return Lists(organisation_value(row), directory.accounts(session, row.id), directory.tax_rates(session, row.id), currencies(row))
+
+
+def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemChoice | None]) -> Draft:
+    """What Xero shall hold of this work; raises the problem that says why it cannot."""
+    return translate(
+        one.settled,
+        settings=one.ready.settings,
+        organisation=lists.organisation,
+        accounts=lists.accounts,
+        tax_rates=lists.tax_rates,
+        currencies=lists.currencies,
+        contact_id=contact_id,
+        contact_tax=one.ready.settings.tax_by_customer.get(one.customer.subject, "") if one.customer else "",
+        items=items,
+        products=one.products,
+        url=crm_url(one.ready.portal.client_endpoint, one.crm_id),
+        number=document_number(one.settled, one.ready.settings, _suffix(one)),
+        linked=one.link is not None and not one.as_new,
+        older_too=one.job.acting_user is not None,
+    )
+
+
+def _suffix(one: Work) -> int:
+    if one.as_new and one.link is not None:
+        return one.link.suffix + 1 if one.link.suffix else 2
+    return one.link.suffix if one.link is not None else 0
+
+
+def change_of(one: Work, held: Document | None, lists: Lists) -> Update | Unchanged:
+    """What an update has to send, by three versions (RULES 19); raises the problem that forbids it."""
+    assert one.link is not None
+    if held is None:
+        raise Problem("xero.gone", number=one.link.number)
+    lock = lock_date(lists.organisation)
+    if (one.job.payload or {}).get("push"):
+        result = push(one.drafted, held, lock=lock)
+    else:
+        base = draft_from_json(one.link.sent) if one.link.sent else None
+        result = compare(base, one.drafted, held, lock=lock)
+        if isinstance(result, Conflict) and one.perhaps_sent is not None:
+            # What looks like the bookkeeper's change may be our own, whose answer was lost.
+            result = compare(one.perhaps_sent, one.drafted, held, lock=lock)
+    if isinstance(result, Conflict):
+        differences = [{"field": each.field, "sent": _text(each.sent), "crm": _text(each.crm), "xero": _text(each.xero)} for each in result.differences]
+        raise Problem("edit.conflict", differences=differences, number=held.number)
+    return result
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
