@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 import socket
+import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+
+from launch.tree import Advice
 
 HOST = "127.0.0.1"
+
+
+#: Held until we end, so that two launchers that start at once do not choose the same ports before either listens there.
+_reservations: list[socket.socket] = []
 
 
 def choose(usual: Mapping[str, int]) -> dict[str, int]:
     """A free port for every name; each that is in use is named, with the one taken instead."""
     chosen: dict[str, int] = {}
     for name, port in usual.items():
-        chosen[name] = port if is_free(port) else _another(port, {*usual.values(), *chosen.values()})
+        chosen[name] = port if _take(port) else _another(port, set(usual.values()))
         if chosen[name] != port:
             print(f"Port {port} is in use; {name} takes {chosen[name]} instead.", flush=True)
     return chosen
 
 
-def _another(port: int, taken: Iterable[int]) -> int:
-    candidates = (port + step for step in range(1000, 20000, 1000))
-    return next((one for one in candidates if one not in taken and is_free(one)), 0) or _any_port()
+def _another(port: int, spoken_for: set[int]) -> int:
+    for candidate in range(port + 1000, 65000, 1000):
+        if candidate not in spoken_for and _take(candidate):
+            return candidate
+    raise Advice(f"Port {port} and all its neighbours are in use. This command shows by whom: ss -ltnp")
 
 
-def _any_port() -> int:
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+def _take(port: int) -> bool:
+    return _reserve(port) and is_free(port)
+
+
+def _reserve(port: int) -> bool:
+    """By a name that only Linux has and that vanishes with us; elsewhere the port itself must do."""
+    if sys.platform != "linux":
+        return True
+    reservation = socket.socket(socket.AF_UNIX)
+    try:
+        reservation.bind(f"\0tallybridge-port-{port}")
+    except OSError:
+        reservation.close()
+        return False
+    _reservations.append(reservation)
+    return True
 
 
 def is_free(port: int) -> bool:

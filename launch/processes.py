@@ -35,9 +35,9 @@ def _from_proc() -> list[Row]:
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
-        with contextlib.suppress(OSError):  # it ended while we looked
+        with contextlib.suppress(OSError, IndexError):  # it ended while we looked
             # The name in parentheses may hold anything; what follows it has fixed places (man 5 proc).
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
             if fields[0] not in "ZX":
                 rows.append(Row(int(folder.name), int(fields[2]), fields[19]))
     return rows

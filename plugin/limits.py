@@ -2,7 +2,8 @@
 
 Xero (X§3.1, keyed by its organisation): 5 in flight, 60 a minute, the day's allowance; the app's minute over all
 organisations. Bulk holds at most 54 and 4 and leaves a tenth of the day (RULES 28). What Xero's headers say corrects our
-count. An empty limiter lets one call go and learns from its headers; without headers it waits a minute (RULES 29).
+count. An empty limiter lets one call go and learns from its headers; without headers bulk waits a minute (RULES 29), while
+the few calls of a person who connects or clicks still go.
 
 Bitrix24 (B§4.1, per portal and source address): a bucket that drains two a second and blocks above fifty, and each
 method's operating time. Background work leaves the upper part of the bucket to people (RULES 30).
@@ -43,6 +44,8 @@ local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
 if hold > now then return {0, hold - now, redis.call('HGET', state, 'why') or 'hold'} end
 local flying = redis.call('ZCARD', slots)
 if redis.call('HGET', state, 'known') ~= '1' and flying > 0 then return {0, 100, 'unknown'} end
+local blind = tonumber(redis.call('HGET', state, 'blind') or '0')
+if bulk and blind > now then return {0, blind - now, 'unknown'} end
 if flying >= tonumber(bulk and ARGV[7] or ARGV[6]) then return {0, 20, 'concurrent'} end
 local used = redis.call('ZCARD', log)
 local most = tonumber(bulk and ARGV[5] or ARGV[4])
@@ -77,7 +80,7 @@ if minute >= 0 then
   for i = 1, expected - minute do redis.call('ZADD', log, now, ARGV[1] .. ':' .. i) end
   redis.call('HSET', state, 'known', '1', 'minute', minute)
 elseif redis.call('HGET', state, 'known') ~= '1' then
-  redis.call('HSET', state, 'hold', now + 60000, 'why', 'unknown', 'known', '1')
+  redis.call('HSET', state, 'blind', now + 60000, 'known', '1')
 end
 if day >= 0 then
   local most = tonumber(redis.call('HGET', state, 'day_max') or '0')
@@ -121,7 +124,7 @@ class Wait:
 
 def patient_redis(url: str) -> Redis:
     """A connection that fails fast instead of blocking a page or a worker for seconds."""
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=1, socket_timeout=2)
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=0.3, socket_timeout=0.5)
 
 
 def no_redis() -> Problem:

@@ -68,6 +68,7 @@ SENTENCES: dict[str, str | Counted] = {
     "note.contact_linked": _("Will be linked to the existing contact %(contact)s."),
     "note.contact_new": _("The contact %(contact)s will be created in Xero."),
     "note.document_linked": _("Linked to the existing document %(number)s."),
+    "note.items_left_out": _("These items do not exist in Xero and are left out of the lines: %(items)s."),
     "note.products_unread": _("Some products could not be read; their lines carry no item code."),
     "note.total_differs": _("Total in Bitrix24 %(crm)s, in Xero %(xero)s."),
     "note.xero_warning": _("Xero remarks: %(text)s"),
@@ -78,6 +79,8 @@ SENTENCES: dict[str, str | Counted] = {
     "send.before_start": _("Dated %(date)s, before the start date %(start)s. Change the start date if it should go."),
     "send.contact_archived": _("The contact %(contact)s is archived in Xero. Restore it there, then send again."),
     "send.contact_missing": _("Xero has no contact for %(customer)s, and creating customers is switched off. Create it in Xero or allow it in the settings."),
+    "send.contact_several": _("Several contacts in Xero could be %(customer)s: %(contacts)s. Archive or rename all but one in Xero, then send again."),
+    "send.contact_tax_differs": _("The contact %(contact)s in Xero has another tax number than %(customer)s. Correct the one that is wrong, then send again."),
     "send.currency_missing": _("Your Xero organisation does not use %(currency)s. Add the currency in Xero, then send again."),
     "send.customer_gone": _("The customer of this invoice does not exist any more. Choose another one in the invoice."),
     "send.deleted": _("The invoice was deleted in Bitrix24."),
@@ -484,7 +487,12 @@ def _differences(value: Any, params: Mapping[str, Any], lang: str) -> str:
     return ", ".join(parts) + (" …" if len(value) > 5 else "")
 
 
+def _names(value: Any, _params: Mapping[str, Any], _lang: str) -> str:
+    return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
+
+
 _WRITERS: dict[str, _Writer] = {
+    "contacts": _names,
     "after": _status,
     "before": _status,
     "cause": _cause,

@@ -22,7 +22,7 @@ from plugin.domain.numbers import contact_number, item_code
 from plugin.domain.problems import LATER, Problem, after
 from plugin.domain.translate import ItemChoice
 from plugin.limits import Lane
-from plugin.models import Call, Link
+from plugin.models import Call, Link, Organisation
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.work import Ended, Work
 from plugin.wire import Answer
@@ -32,6 +32,8 @@ from plugin.xero.errors import problem_of_errors
 
 #: Errors after which the directory was wrong about names or numbers: read it again, then try again.
 _STALE = ("xero.contact_name_taken", "xero.contact_number_taken", "xero.item_exists", "xero.name_taken")
+#: In an organisation's facts: under which permissions Xero refused to create items. The whole run goes on without their codes.
+ITEMS_FORBIDDEN = "items_forbidden"
 
 
 class Resolver:
@@ -204,7 +206,9 @@ class Resolver:
             directory.ensure(self.services, self.books, (directory.ITEM,), fresh_for=durations.DIRECTORY_FRESH)
             known = self._known_items(codes)
         missing = _missing_items(works, codes, known)
-        if missing:
+        if missing and self._items_forbidden(missing[0][0]):
+            self.problems |= {codes[one.job.portal_id, product.id]: Problem("xero.scope_missing") for one, product in missing}
+        elif missing:
             self._create_items(missing, codes)
             # Where Xero knew a code after all, or the answer was lost, the list was forgotten and is read again here.
             directory.ensure(self.services, self.books, (directory.ITEM,), fresh_for=durations.DIRECTORY_FRESH)
@@ -212,6 +216,11 @@ class Resolver:
         for (portal_id, product_id), choice in item_choices(codes, known).items():
             self.choices.setdefault(portal_id, {})[product_id] = choice
         return self._without_items(works, codes, known) if missing else []
+
+    def _items_forbidden(self, one: Work) -> bool:
+        """Did Xero refuse to create items for lack of a permission, and was none granted since (RULES 7)?"""
+        facts: dict[str, Any] = one.ready.organisation.facts or {}
+        return facts.get(ITEMS_FORBIDDEN) == one.ready.connection.scopes
 
     def _without_items(self, works: Sequence[Work], codes: Mapping[tuple[int, int], str], known: Mapping[str, Item]) -> list[Ended]:
         ended: list[Ended] = []
@@ -247,10 +256,17 @@ class Resolver:
                     ],
                     [],
                     take=lambda call, answer, sent=sent: self._take_items(call, answer, sent),  # type: ignore[misc]
-                    refuse=lambda call, problem, sent=sent: self._refuse([new.code for new in sent], directory.ITEM, problem),  # type: ignore[misc]
+                    refuse=lambda call, problem, sent=sent, one=part[0][0]: self._refuse_items(one, sent, problem),  # type: ignore[misc]
                 )
             )
         self.flight.fly(plans, self.lane)
+
+    def _refuse_items(self, one: Work, sent: list[Item], problem: Problem) -> None:
+        self._refuse([new.code for new in sent], directory.ITEM, problem)
+        if problem.code == "xero.scope_missing":
+            with self.services.db.transaction() as tx:
+                row = tx.get_one(Organisation, self.books.organisation_id)
+                row.facts = {**(row.facts or {}), ITEMS_FORBIDDEN: one.ready.connection.scopes}
 
     def _take_items(self, call: Call, answer: Answer, sent: list[Item]) -> None:
         now = self.services.now()

@@ -507,11 +507,16 @@ class Portal:
             "use_subscription": robot.subscription or "Y",
             "timeout_duration": 0,
             "ts": int(self.now().timestamp()),
-            "auth": self.event_auth(robot.auth_user or user, refresh=True) | {"user_id": robot.auth_user or user},
+            "auth": self._robot_auth(robot.auth_user or user),
         }
         for _ in range(2 if self.switch("robot_delivery") == "twice" else 1):
             self.delivery.put(Parcel(self.name, robot.url, f"robot:{code}", body))
         return running.token
+
+    def _robot_auth(self, user_id: int) -> Item:
+        """A robot's auth always has expires and user_id (B§10.2)."""
+        auth = self.event_auth(user_id, refresh=True)
+        return auth | {"expires": int(self.now().timestamp()) + auth.get("expires_in", 0), "user_id": user_id}
 
     # --- notes of the CRM -----------------------------------------------------------------------------------------------
 

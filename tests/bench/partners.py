@@ -63,7 +63,7 @@ class Partners:
                 "reads": sum(one.method == "GET" for one in seen),
                 "bitrix24": len(rest),
                 "refused": sum(one.status == 429 for one in seen) + sum(one.status in (429, 503) for one in rest),
-                "latency": sum(one.seconds for one in seen),
+                "latency": sum(one.seconds for one in (*seen, *rest)),
                 "write_at": [one.at for one in seen if one.method in ("PUT", "POST") and one.path.endswith("Invoices")],
             }
         if what == "clear":

@@ -150,6 +150,20 @@ def test_levers_on_the_way(served: Served) -> None:
     assert len(served.heard_events(UPDATE)) == 3
 
 
+@pytest.mark.parametrize(("position", "in_order"), [("kept", True), ("shuffled", False)])
+def test_the_order_of_events_may_be_lost(served: Served, position: str, in_order: bool) -> None:
+    served.installed()
+    bind(served)
+    served.switch("event_order", position)
+    served.bitrix24.delivery.hold()
+    for number in range(1, 31):
+        served.harbour.change_invoice(number, title="Probe")
+    served.bitrix24.delivery.release()
+    ids = [int(one["data"]["FIELDS"]["ID"]) for one in served.heard_events(UPDATE)]
+    assert sorted(ids) == list(range(1, 31))
+    assert (ids == sorted(ids)) is in_order
+
+
 def test_the_catalogue_of_events(served: Served) -> None:
     served.installed()
     wanted = ["ONCRMDYNAMICITEMADD", "ONCRMDYNAMICITEMDELETE", "ONCRMQUOTEUPDATE", "ONCRMCOMPANYUPDATE", "ONCRMREQUISITEUPDATE", "ONCRMADDRESSREGISTER"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -32,16 +33,18 @@ def test_every_code_has_a_sentence() -> None:
     assert codes <= set(SENTENCES), sorted(codes - set(SENTENCES))
 
 
-@pytest.mark.parametrize("prefix", ["effect", "reason", "status"])
+@pytest.mark.parametrize("prefix", ["effect.", "reason.", "status.", "send.contact_"])
 def test_codes_that_are_put_together_have_sentences_too(prefix: str) -> None:
+    from plugin.domain.matching import MatchKind
     from plugin.domain.settings import STATUS_WORDS
 
     made = {
-        "effect": {"income_account", "expense_account", "start_date", "stage_to_status", "status_to_stage", "taxes", "sellers"},
-        "reason": {"number", "tax", "name", "similar_name", "email", "tax_differs", "url", "reference", "customer", "total", "currency", "date"},
-        "status": set(STATUS_WORDS),
+        "effect.": {"income_account", "expense_account", "start_date", "stage_to_status", "status_to_stage", "taxes", "sellers"},
+        "reason.": {"number", "tax", "name", "similar_name", "email", "tax_differs", "url", "reference", "customer", "total", "currency", "date"},
+        "status.": set(STATUS_WORDS),
+        "send.contact_": set(get_args(MatchKind)) - {"linked_number", "single_name", "none"},
     }
-    assert {f"{prefix}.{name}" for name in made[prefix]} <= set(SENTENCES)
+    assert {f"{prefix}{name}" for name in made[prefix]} <= set(SENTENCES)
 
 
 def test_every_sentence_can_be_made_without_parameters_and_leaves_no_holes() -> None:

@@ -8,7 +8,7 @@ authorisation server; its constants with that address are pointed at the stand-i
 
 from __future__ import annotations
 
-import datetime as moments
+import datetime as dt
 import ipaddress
 import os
 import sys
@@ -37,15 +37,15 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate for this machine, good for an hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Bitrix24 stand-in")])
-    now = moments.datetime.now(moments.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - moments.timedelta(minutes=5))
-        .not_valid_after(now + moments.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST)), x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -111,7 +111,13 @@ class Oracle:
         self.check("all pages without counting", sorted(one["id"] for one in fast), sorted(self.portal.invoices))
 
     def batches(self) -> None:
-        answer = self.token.call_batch({"me": ("profile", {}), "rows": ("crm.item.productrow.list", {"filter": {"=ownerType": "SI", "=ownerId": 1}}), "bad": ("crm.item.get", {"entityTypeId": 31, "id": 9999})})
+        answer = self.token.call_batch(
+            {
+                "me": ("profile", {}),
+                "rows": ("crm.item.productrow.list", {"filter": {"=ownerType": "SI", "=ownerId": 1}}),
+                "bad": ("crm.item.get", {"entityTypeId": 31, "id": 9999}),
+            }
+        )
         result = answer["result"]
         self.check("batch", result["result"]["me"]["NAME"], "Alice")
         self.check("batch with a filter", len(result["result"]["rows"]["productRows"]), 2)
@@ -143,6 +149,7 @@ class Oracle:
         placement = OAuthPlacementData.from_dict({**query, **opening.fields})
         self.check("the opening POST is genuine", placement.validate_against_app_info(self.token.get_app_info().result), True)
         delivery, handler = self.bitrix24.delivery, f"{self.bitrix24.settings.app_url}/x"
+        self.bitrix24.controls.switches.set("event_auth_extras", "all")  # the SDK insists on `expires`, which the docs' samples lack
         self.token.call_method("event.bind", {"event": "ONCRMDYNAMICITEMUPDATE_31", "handler": handler})
         self.token.call_method("bizproc.robot.add", {"CODE": "oracle", "HANDLER": handler, "NAME": "Oracle", "AUTH_USER_ID": 1})
         self.portal.change_invoice(1, title="For the oracle")
