@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -164,10 +165,8 @@ def cut_connection() -> None:
     """Close the client's connection without an answer, as a broken network does."""
     raw = request.environ.get("sandbox.socket")
     if raw is not None:
-        try:
+        with suppress(OSError):
             raw.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
 def attach(app: Flask, controls: Controls, quiet: str = r"^/(_sandbox|static|face)", admit: Callable[[], Response | None] | None = None) -> None:

@@ -17,8 +17,8 @@ from sandbox.xero import Xero
 class _Gateway(wsgi.Gateway_10):
     """Hands the socket to the application, so that a fault can cut it."""
 
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environ()
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]  # cheroot's own annotation is wrong
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         environ["sandbox.socket"] = self.req.conn.socket
         return environ
 

@@ -38,15 +38,20 @@ class Running:
     """Web, worker and sweep; `close` ends them."""
 
     def __init__(self, partners: dict[str, str], database_url: str, redis_url: str, port: int, folder: Path, workers: int = 1) -> None:
-        self.environment = child_environment() | partners | {
-            "SECRET_KEY": "a secret of sixteen characters and more",
-            "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
-        }
+        self.environment = (
+            child_environment()
+            | partners
+            | {
+                "SECRET_KEY": "a secret of sixteen characters and more",
+                "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+                "DATABASE_URL": database_url,
+                "REDIS_URL": redis_url,
+            }
+        )
         self.url = f"http://127.0.0.1:{port}"
         self.folder = folder
-        web = ["-m", "gunicorn", "wsgi:app", "--worker-class", "gthread", "--threads", "8", "--bind", f"127.0.0.1:{port}", "--no-control-socket", "--log-level", "warning"]
+        web = ["-m", "gunicorn", "wsgi:app", "--worker-class", "gthread", "--threads", "8", "--bind", f"127.0.0.1:{port}"]
+        web += ["--no-control-socket", "--log-level", "warning"]
         self.web = self._start("web", web)
         self.workers = [self._start(f"worker-{number}", ["-m", "flask", "--app", "wsgi", "worker"]) for number in range(workers)]
         self.sweep = self._start("sweep", ["-m", "flask", "--app", "wsgi", "sweep"])

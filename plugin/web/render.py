@@ -10,7 +10,7 @@ from typing import Any
 
 from babel.dates import format_skeleton, format_time
 from babel.numbers import format_currency
-from flask import Flask, Response, current_app, make_response, render_template, url_for
+from flask import Flask, Response, current_app, g, make_response, render_template, url_for
 from flask_babel import format_date, format_timedelta, get_locale, get_timezone
 
 from plugin import sentences
@@ -103,8 +103,11 @@ def way_out(one: Told) -> tuple[str, str] | None:
 
 
 def asset(name: str) -> str:
-    """The address of a static file; it changes with the content, so that browsers may keep it."""
-    return url_for("static", filename=name, v=_fingerprint(name))
+    """The address of a static file; it changes with the content, so that browsers may keep it. A page of rows asks hundreds of times."""
+    addresses: dict[str, str] = g.setdefault("asset_addresses", {})
+    if name not in addresses:
+        addresses[name] = url_for("static", filename=name, v=_fingerprint(name))
+    return addresses[name]
 
 
 def _fingerprint(name: str) -> str:

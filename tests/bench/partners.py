@@ -39,10 +39,7 @@ class Partners:
         stage = portal.stage_id("N")
         made = []
         for number in range(count):
-            rows = [
-                {"productId": products[(number + step) % len(products)], "productName": f"Bench Product {(number + step) % len(products)}", "price": price, "quantity": 2, "taxRate": 15}
-                for step, price in enumerate((115.0, 23.0, 57.5))
-            ]
+            rows = [_row(products, number + step, price) for step, price in enumerate((115.0, 23.0, 57.5))]
             made.append(portal.add_invoice(rows, title=f"Bench {number}", companyId=companies[number % len(companies)], stageId=stage, currencyId="NZD"))
         return made
 
@@ -98,6 +95,11 @@ class Partners:
         wanted = [(str(self.portal.invoices[crm_id]["accountNumber"]), Decimal(str(self.portal.invoices[crm_id]["opportunity"]))) for crm_id in ids]
         written = sum(bool(self.portal.invoices[crm_id].get("UF_CRM_SMART_INVOICE_XERO_NUMBER")) for crm_id in ids)
         return {"right": sum(by_number.get(number) == [total] for number, total in wanted), "written": written}
+
+
+def _row(products: list[int], number: int, price: float) -> dict[str, Any]:
+    place = number % len(products)
+    return {"productId": products[place], "productName": f"Bench Product {place}", "price": price, "quantity": 2, "taxRate": 15}
 
 
 def main() -> None:
