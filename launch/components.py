@@ -46,6 +46,12 @@ def _playwright_chromium() -> Path | None:
     return max((path for path in found if path.is_file()), key=_numbers, default=None)
 
 
+def find_driver(tree: Tree) -> Path | None:
+    """The program that came with Playwright and drives the browser, if this machine has the libraries it needs."""
+    driver = _first(tree.venv.glob("lib/python*/site-packages/playwright/driver/node"))
+    return driver if driver and subprocess.run([driver, "--version"], capture_output=True, check=False).returncode == 0 else None
+
+
 @dataclass(frozen=True)
 class Component:
     """Something the tests cannot do without. `preferred` is worth installing; `find` also takes what came with our packages."""
@@ -61,6 +67,7 @@ COMPONENTS = (
     Component("Redis", find_redis, find_redis, ("redis-server",)),
     Component("PostgreSQL", lambda tree: find_system_postgres(), find_postgres, ("postgresql",)),
     Component("Chromium", find_chromium, find_chromium, ("chromium", "fonts-liberation"), ".venv/bin/python -m playwright install chromium"),
+    Component("a library for the browser's driver", find_driver, find_driver, ("libatomic1",)),
 )
 
 

@@ -12,7 +12,9 @@ RING_AGAIN = 2.0
 TICKET = 60.0
 CONSENT = 600.0
 FRAME_PASS = 3600.0
-REFRESH_LEASE = 10.0
+#: Longer than a refresh and its one repetition can take (20 s each); who finds the turn taken waits so long before it says "busy".
+REFRESH_LEASE = 45.0
+REFRESH_PATIENCE = 12.0
 #: Tokens are renewed when they have less than this left.
 XERO_TOKEN_MARGIN = 180.0
 BITRIX24_TOKEN_MARGIN = 60.0
@@ -25,6 +27,8 @@ ORGANISATION_FRESH = 3600.0
 OVERLAP = 300.0
 WRITE_BACK_DELAY = 0.0
 PERSON_TIMEOUT = 10.0
+#: Bitrix24 ends a grant that was not renewed for 180 days (B§2.4).
+BITRIX24_DORMANT = 120 * 86400.0
 ERASE_AFTER_UNINSTALL = 90 * 86400.0
 KEEP_CALLBACKS = 14 * 86400.0
 KEEP_CALLS = 14 * 86400.0

@@ -72,6 +72,7 @@ class Confirmed:
     status: str
     installed: bool
     launch: Launch
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ def confirm(wire: Wire, config: Config, addresses: Addresses, launch: Launch) ->
         status=info.status,
         installed=info.installed,
         launch=launch,
+        version=info.version,
     )
 
 

@@ -46,6 +46,7 @@ class AppInfo:
     client_endpoint: str
     member_id: str
     expires: datetime | None
+    version: str = ""  # of the app, as the portal has it
 
 
 def servers(config: Config, server_endpoint: str) -> tuple[str, ...]:
@@ -101,6 +102,7 @@ def app_info(wire: Wire, config: Config, server_endpoint: str, token: str) -> Ap
         client_endpoint=str(install.get("client_endpoint", "")),
         member_id=str(install.get("member_id", "")),
         expires=moment(said.get("expires")),
+        version=str(install.get("version", "")),
     )
 
 

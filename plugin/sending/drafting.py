@@ -84,6 +84,9 @@ def change_of(one: Work, held: Document | None, lists: Lists) -> Update | Unchan
         if isinstance(result, Conflict) and one.perhaps_sent is not None:
             # What looks like the bookkeeper's change may be our own, whose answer was lost.
             result = compare(one.perhaps_sent, one.drafted, held, lock=lock)
+    if isinstance(result, Conflict) and (one.job.payload or {}).get("keep"):
+        # The person saw both values and leaves Xero's: what the CRM says now counts as sent, so that it is no difference any more.
+        return Unchanged()
     if isinstance(result, Conflict):
         differences = [{"field": each.field, "sent": _text(each.sent), "crm": _text(each.crm), "xero": _text(each.xero)} for each in result.differences]
         raise Problem("edit.conflict", differences=differences, number=held.number)

@@ -44,7 +44,7 @@ def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
         priority = jobs.PEOPLE if len(going) <= PEOPLE_MOST else jobs.BULK
         kind = jobs.SEND if batch.kind == "send" else jobs.PULL
         bell = jobs.organisation_bell(batch.organisation_id)
-        payload = {name: True for name in ("as_new", "push") if batch.selection.get(name)} or {}
+        payload = {name: True for name in ("as_new", "push", "keep") if batch.selection.get(name)} or {}
         orders = [
             jobs.Order(
                 batch.portal_id, kind, f"invoice:{crm_id}", bell, batch.organisation_id, priority, visitor.user_id, payload if kind == jobs.SEND else None

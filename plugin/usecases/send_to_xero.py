@@ -41,6 +41,7 @@ def prepare(
     all_linked: bool = False,
     as_new: bool = False,
     push: bool = False,
+    keep: bool = False,
 ) -> int:
     """Make a batch of these invoices, of everything in the filter, or of all linked ones. Returns its id; nothing is sent yet.
 
@@ -52,7 +53,7 @@ def prepare(
     wanted, more = _first_ids(services, visitor, context, rest, ids, filter, all_linked)
     if not wanted:
         raise Problem("batch.nothing_chosen")
-    selection: dict[str, Any] = {"as_new": as_new, "push": push, "all_linked": all_linked, "ids": wanted}
+    selection: dict[str, Any] = {"as_new": as_new, "push": push, "keep": keep, "all_linked": all_linked, "ids": wanted}
     if more:
         selection |= {"ids": None if ids is None else list(ids), "filter": None if filter is None else invoice_states.filter_to_json(filter)}
     batch_id = _new_batch(services, visitor, context, kind, selection, 0 if more else len(wanted))
@@ -262,7 +263,7 @@ class _Verdicts:
 
     def _work(self, invoice: Invoice, link: Link, whole: documents.Read) -> Work:
         """The order that a confirmation would make, for judging only."""
-        payload = {"push": True} if self.batch.selection.get("push") else {}
+        payload = {name: True for name in ("push", "keep") if self.batch.selection.get(name)}
         job = Job(portal_id=self.context.portal.id, subject=f"invoice:{invoice.id}", acting_user=self.batch.created_by, payload=payload)
         customer = whole.customers.get(invoice.customer_ref) if invoice.customer_ref else None
         return Work(job, self.context, invoice.id, invoice, customer, whole.products, link)

@@ -36,6 +36,9 @@ def order() -> ResponseReturnValue:
         ids=None if everything else request.form.getlist("id", type=int),
         filter=asked_filter(request.form) if everything else None,
         all_linked="all_linked" in request.form,
+        as_new="as_new" in request.form,
+        push="push" in request.form,
+        keep="keep" in request.form,
     )
     return _in_dialog(batches.shown(services(), visitor(), batch_id))
 

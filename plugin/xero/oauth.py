@@ -122,6 +122,12 @@ def revoke(wire: Wire, config: Config, refresh_token: str) -> None:
     _post(wire, config, "revocation", urlencode({"token": refresh_token}))
 
 
+def app_token(wire: Wire, config: Config) -> str:
+    """A token of the app itself, which may list and delete connections whose user's tokens are gone (X§1.5). It has no organisation."""
+    found = json_object(_post(wire, config, "token", urlencode({"grant_type": "client_credentials", "scope": "app.connections"}))) or {}
+    return text(found.get("access_token"))
+
+
 def connections(wire: Wire, config: Config, access_token: str, auth_event_id: str | None = None) -> tuple[XeroConnection, ...]:
     """The organisations that this user has connected, or those of one consent."""
     params = {"authEventId": auth_event_id} if auth_event_id else None

@@ -31,13 +31,14 @@ class PatientOffice(Office):
         for partner in (self.sandbox.xero, self.sandbox.bitrix24):
             partner.controls.clock.advance(seconds)
         for key in self.services.redis.keys("*"):
-            if key.endswith(b":state") or (key.startswith(b"bitrix24:") and b":operating:" not in key):
+            if key.endswith(b":state"):
                 self.services.redis.hdel(key, "hold")
-            elif key.endswith(b":log") or b":operating:" in key or key == b"xero:app":
+            elif key.startswith((b"bitrix24:", b"xero:")):
                 self.services.redis.delete(key)
 
     def work(self, seconds: float = 30) -> None:
         """Do everything that is ordered, however long it has to wait."""
+        self.pass_time(60)
         for _ in range(60):
             with self.services.db.reading() as session:
                 bells = sorted(set(session.scalars(select(Job.bell).where(Job.state.in_(("waiting", "running"))))))

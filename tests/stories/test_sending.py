@@ -218,3 +218,24 @@ def test_a_stranger_sees_nothing_of_another_portal(office: Office) -> None:
     page = bob.get("/app/invoices").text + bob.get("/app/activity").text + bob.get("/app/batches").text
     for crm_id in sendable(office):
         assert number_of(office, crm_id) not in page
+
+
+def test_changed_on_both_sides_a_person_keeps_xeros_or_overwrites_it(office: Office) -> None:
+    alice = office.ready()
+    crm = office.sandbox.bitrix24.portals["harbour"]
+    kept, pushed = sendable(office, 2)
+    alice.send(kept, pushed)
+    for crm_id in (kept, pushed):
+        office.sandbox.xero.edit(number_of(office, crm_id), DueDate="2027-02-02")
+        crm.change_invoice(crm_id, closedate="2027-01-31")
+
+    both = alice.order(kept, pushed)
+    assert {problem for _, problem in outcome(office, both)} == {"edit.conflict"}
+    alice.send(kept, keep="1")
+    alice.send(pushed, push="1")
+
+    assert str(office.sandbox.xero.invoice(number_of(office, kept)).due_date) == "2027-02-02"
+    assert str(office.sandbox.xero.invoice(number_of(office, pushed)).due_date) == "2027-01-31"
+    office.sandbox.xero.controls.calls.clear()
+    alice.send(kept, pushed)
+    assert writes(office) == []
