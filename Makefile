@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint bench setup lock help
+.PHONY: demo test lint bench fuzz setup lock help
 
 demo: ## Start everything and print its addresses; Ctrl-C stops it. ARGS: --keep --fresh --no-setup
 	@$(PYTHON) run.py demo $(ARGS)
@@ -16,6 +16,9 @@ lint: ## Format, rules, types and layers
 
 bench: ## Measure, and compare with the bounds
 	@$(PYTHON) run.py bench -- $(ARGS)
+
+fuzz: ## Fire 100,000 hostile requests at every address. ARGS: --requests N --seed N
+	@$(PYTHON) run.py fuzz -- $(ARGS)
 
 setup: ## Only install: Python packages and front-end packages
 	@$(PYTHON) run.py setup

@@ -4,6 +4,9 @@ import sys
 
 from plugin import create_app
 from plugin.cli import needs_of
-from plugin.config import Config
+from plugin.config import Config, ConfigError
 
-app = create_app(Config.from_env(needs=needs_of(sys.argv)))
+try:
+    app = create_app(Config.from_env(needs=needs_of(sys.argv)))
+except ConfigError as error:
+    sys.exit(str(error))

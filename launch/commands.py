@@ -23,11 +23,12 @@ python3 run.py demo    start everything and print its addresses; Ctrl-C stops it
 python3 run.py test    install what the tests need and run them all; what follows goes to pytest: test -- -k words
 python3 run.py lint    format, rules, types and layers
 python3 run.py bench   measure, and compare with the bounds
+python3 run.py fuzz    fire 100,000 hostile requests at every address: fuzz -- --requests 5000 --seed 7
 python3 run.py setup   only install: Python packages and front-end packages
 python3 run.py lock    renew the lock files from the ranges in requirements*.txt and *.in
 python3 run.py help    this
 
-With make: make demo, make test ARGS="-k words", make lint, make bench, make setup, make lock, make help."""
+With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make setup, make lock, make help."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -100,6 +101,12 @@ def _bench(tree: Tree, arguments: list[str]) -> int:
     return _call(tree, "-m", "tests.bench", *_without_dashes(arguments))
 
 
+def _fuzz(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEV)
+    require_components(tree)
+    return _call(tree, "-m", "tests.fuzz", *_without_dashes(arguments))
+
+
 def _lint(tree: Tree, arguments: list[str]) -> int:
     """Every check, also after one has failed, so that one run shows all there is to mend."""
     setup.prepare(tree, setup.DEV)
@@ -142,6 +149,7 @@ VERBS: dict[str, Callable[[Tree, list[str]], int]] = {
     "test": _test,
     "lint": _lint,
     "bench": _bench,
+    "fuzz": _fuzz,
     "setup": _setup,
     "lock": _lock,
     "help": _help,

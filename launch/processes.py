@@ -54,11 +54,11 @@ def started_at(pid: int) -> str:
     return next((row.started for row in table() if row.pid == pid), "")
 
 
-def end_groups(groups: Iterable[int], in_a_hurry: Callable[[], bool] = lambda: False) -> None:
-    """TERM, ten seconds, KILL, for every process of these groups. Returns when none is left."""
+def end_groups(groups: Iterable[int], in_a_hurry: Callable[[], bool] = lambda: False, grace: float = GRACE) -> None:
+    """TERM, a time of grace, KILL, for every process of these groups. Returns when none is left."""
     groups = set(groups)
     _signal(groups, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + grace
     while _alive(groups) and time.monotonic() < deadline and not in_a_hurry():
         time.sleep(0.05)
     while left := _alive(groups):

@@ -48,7 +48,8 @@ class Run:
         print("The last run was killed; ending what it left behind …", flush=True)
         alive = {row.pid: row.started for row in table()}
         # A number that now belongs to another process is not ours; one whose leader is gone may still have members.
-        end_groups(child["pid"] for child in note.get("children", {}).values() if alive.get(child["pid"], child["started"]) == child["started"])
+        groups = [child["pid"] for child in note.get("children", {}).values() if alive.get(child["pid"], child["started"]) == child["started"]]
+        end_groups(groups, grace=1)  # they were told to end when their launcher died
         self._wait_for_lock()
 
     def _wait_for_lock(self) -> None:

@@ -58,4 +58,4 @@ def make_services(config: Config, database: Database) -> Services:
     redis = patient_redis(config.redis_url)
     fixed = (*config.bitrix24_oauth_urls, config.xero_identity_url, config.xero_api_url)
     wire = Wire(Addresses(fixed, config.bitrix24_portals), f"Tallybridge/{__version__} ({config.public_url})")
-    return Services(config, database, wire, redis, Bells(redis), XeroLimits(redis), Bitrix24Limits(redis))
+    return Services(config, database, wire, redis, Bells(redis), XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace))

@@ -54,7 +54,7 @@ def register(app: Flask) -> None:
     @app.cli.command("doctor")
     def doctor() -> None:
         """Check the configuration and everything it points at; exit 1 when something is wrong."""
-        from plugin.doctor import examine
+        from plugin.doctor import examine, remarks
 
         try:
             config: Config | None = Config.from_env()
@@ -64,6 +64,8 @@ def register(app: Flask) -> None:
         faults += examine(_services(), config)
         for fault in faults:
             click.echo(f"✗ {fault}")
+        for remark in remarks(config) if config is not None else ():
+            click.echo(f"· {remark}")
         click.echo("All is well." if not faults else f"{len(faults)} thing(s) to put right.")
         raise SystemExit(1 if faults else 0)
 

@@ -20,7 +20,7 @@ from plugin.db import Transaction
 from plugin.domain.ledger import Account, Contact, Item, TaxRate
 from plugin.domain.matching import normalise_name
 from plugin.models import DirectoryEntry, Organisation, Watermark
-from plugin.portals import keep_organisation
+from plugin.portals import ensure_row, keep_organisation
 from plugin.services import Services
 from plugin.talking import XeroBooks
 from plugin.xero import contacts, items, ledgers
@@ -104,10 +104,9 @@ _READERS: dict[str, Callable[[Services, XeroBooks, datetime | None, Progress], N
 
 
 def _mark(tx: Transaction, organisation_id: int, resource: str, modified_since: datetime | None, now: datetime) -> None:
-    mark = tx.scalar(select(Watermark).where(Watermark.organisation_id == organisation_id, Watermark.resource == resource))
-    if mark is None:
-        mark = Watermark(organisation_id=organisation_id, resource=resource)
-        tx.add(mark)
+    mine = {"organisation_id": organisation_id, "resource": resource}
+    ensure_row(tx, Watermark, **mine)
+    mark = tx.scalars(select(Watermark).filter_by(**mine)).one()
     mark.modified_since, mark.read_at = modified_since, now
 
 
@@ -151,7 +150,7 @@ def keep(tx: Transaction, organisation_id: int, rows: Iterable[dict[str, Any]], 
     unique = list({(row["kind"], row["xero_id"]): row for row in rows}.values())
     for start in range(0, len(unique), CHUNK):
         values = [{**row, "organisation_id": organisation_id, "seen_at": now} for row in unique[start : start + CHUNK]]
-        insert = dialect.insert(DirectoryEntry).values(values)  # type: ignore[attr-defined]
+        insert = dialect.insert(DirectoryEntry).values(values)
         new = insert.excluded
         tx.execute(
             insert.on_conflict_do_update(

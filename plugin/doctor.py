@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from plugin.config import Config
+from plugin.models import Bitrix24Login, Portal, XeroLogin
 from plugin.services import Services
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +23,8 @@ def examine(services: Services, config: Config | None) -> list[str]:
     faults = _database(services)
     if not services.redis_answers():
         faults.append("Redis does not answer at REDIS_URL: pages load and orders are kept, but nothing is sent. Start it or correct the address.")
+    if config is not None and not faults:
+        faults += _secrets(services)
     faults += [f"static/vendor/{name} is missing: run `python3 run.py setup` once." for name in VENDOR if not Path(ROOT, "static", "vendor", name).exists()]
     return faults + (_addresses(config) if config is not None else [])
 
@@ -33,6 +37,17 @@ def _database(services: Services) -> list[str]:
         return [f"The database at DATABASE_URL does not answer ({type(error).__name__}). Start it or correct the address."]
     wanted = ScriptDirectory(str(ROOT / "migrations")).get_heads()
     return [] if set(now) == set(wanted) else ["The database is not at this version: run `flask db upgrade`."]
+
+
+def _secrets(services: Services) -> list[str]:
+    """A key that was taken out too early shows here before it shows as a page that does not open."""
+    with services.db.reading() as session:
+        for secret in (Portal.application_token, Bitrix24Login.refresh_token, XeroLogin.refresh_token):
+            try:
+                session.scalars(select(secret).where(secret.is_not(None))).all()
+            except RuntimeError:
+                return ["ENCRYPTION_KEYS holds no key that opens what is stored: put the former key back, behind the new one."]
+    return []
 
 
 def _addresses(config: Config) -> list[str]:
@@ -53,6 +68,11 @@ def _addresses(config: Config) -> list[str]:
         for url in config.bitrix24_portals
         if urlsplit(url).scheme != "https"
     ]
-    if config.database_url.startswith("sqlite"):
-        faults.append("DATABASE_URL is SQLite: fine on one machine; use PostgreSQL when web and workers run on several.")
     return faults
+
+
+def remarks(config: Config) -> list[str]:
+    """What is right in one situation and not in another."""
+    if config.database_url.startswith("sqlite"):
+        return ["DATABASE_URL is SQLite: fine on one machine; use PostgreSQL when web and workers run on several."]
+    return []

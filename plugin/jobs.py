@@ -79,7 +79,7 @@ def order_many(tx: Transaction, orders: Sequence[Order], now: datetime) -> dict[
 
 def _upsert(tx: Session, rows: list[dict[str, Any]]) -> Any:
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(Job).values(rows)  # type: ignore[attr-defined]
+    insert = dialect.insert(Job).values(rows)
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=["portal_id", "kind", "subject"],
@@ -123,6 +123,13 @@ def anything_due(session: Session, bell: str, kinds: Sequence[str], now: datetim
     return bool(
         session.scalar(select(exists().where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds), Job.run_at <= now, Job.priority <= priority)))
     )
+
+
+def hurry(tx: Transaction, portal_id: int, now: datetime, organisation_id: int | None = None) -> None:
+    """What hindered a portal's work, or its work for one organisation, is gone: nothing waits for its next try."""
+    mine = (Job.portal_id == portal_id, Job.state == "waiting", Job.run_at > now)
+    where = mine if organisation_id is None else (*mine, Job.organisation_id == organisation_id)
+    tx.execute(update(Job).where(*where).values(run_at=now).execution_options(synchronize_session=False))
 
 
 def finish(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Problem | None = None) -> None:

@@ -4,6 +4,7 @@ Xero (X§3.1, keyed by its organisation): 5 in flight, 60 a minute, the day's al
 organisations. Bulk holds at most 54 and 4 and leaves a tenth of the day (RULES 28). What Xero's headers say corrects our
 count. An empty limiter lets one call go and learns from its headers; without headers bulk waits a minute (RULES 29), while
 the few calls of a person who connects or clicks still go.
+A slot is a lease of fifteen seconds that its process renews: who is killed with five calls in the air gives them back soon.
 
 Bitrix24 (B§4.1, per portal and source address): a bucket that drains two a second and blocks above fifty, and each
 method's operating time. Background work leaves the upper part of the bucket to people (RULES 30).
@@ -12,6 +13,8 @@ method's operating time. Background work leaves the upper part of the bucket to 
 from __future__ import annotations
 
 import os
+import threading
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from plugin import durations
 from plugin.domain.problems import Problem, after
 
 Lane = Literal["people", "bulk"]
@@ -29,7 +33,8 @@ MINUTE_CALLS, MINUTE_BULK = 60, 54
 IN_FLIGHT, IN_FLIGHT_BULK = 5, 4
 #: The log is kept a little longer than a minute, for spans are exact only to the network's jitter.
 WINDOW_MS = 61_000
-SLOT_MS = 120_000
+BLIND_MS = 60_000
+DAY_WAIT_MS = 900_000
 DAY_RESERVE = 0.10
 APP_MINUTE = 9_500
 
@@ -59,7 +64,7 @@ if day then
   local floor = bulk and math.floor(tonumber(redis.call('HGET', state, 'day_max') or '1000') * tonumber(ARGV[9])) or 0
   if tonumber(day) <= floor then
     local since = tonumber(redis.call('HGET', state, 'day_at') or '0')
-    if now - since < 900000 then return {0, 900000 - (now - since), 'day'} end
+    if now - since < tonumber(ARGV[11]) then return {0, tonumber(ARGV[11]) - (now - since), 'day'} end
   end
   redis.call('HINCRBY', state, 'day', -1)
 end
@@ -80,7 +85,7 @@ if minute >= 0 then
   for i = 1, expected - minute do redis.call('ZADD', log, now, ARGV[1] .. ':' .. i) end
   redis.call('HSET', state, 'known', '1', 'minute', minute)
 elseif redis.call('HGET', state, 'known') ~= '1' then
-  redis.call('HSET', state, 'blind', now + 60000, 'known', '1')
+  redis.call('HSET', state, 'blind', now + tonumber(ARGV[7]), 'known', '1')
 end
 if day >= 0 then
   local most = tonumber(redis.call('HGET', state, 'day_max') or '0')
@@ -88,6 +93,11 @@ if day >= 0 then
 end
 redis.call('EXPIRE', state, 90000); redis.call('PEXPIRE', log, 120000)
 return 1
+"""
+
+_RENEW_XERO = """
+local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
+return redis.call('ZADD', KEYS[1], 'XX', now + tonumber(ARGV[2]), ARGV[1])
 """
 
 _TAKE_BITRIX = """
@@ -135,20 +145,54 @@ def no_redis() -> Problem:
 class XeroLimits:
     """Slots for calls to Xero."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, pace: float = 1.0) -> None:
+        self._redis, self._pace = redis, pace
         self._take = redis.register_script(_TAKE_XERO)
         self._give = redis.register_script(_GIVE_XERO)
+        self._renew = redis.register_script(_RENEW_XERO)
+        self._lock = threading.Lock()
+        self._held: set[Slot] = set()
+        self._renewing = False
 
     def take(self, tenant: str, lane: Lane) -> Slot | Wait:
         """One slot, or how long to wait; never blocks. Raises a problem when Redis is away."""
         slot = uuid.uuid4().hex
-        values: list[str | int | float] = [lane, slot, WINDOW_MS, MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE, SLOT_MS]
+        values: list[str | int | float] = [lane, slot, self._ms(WINDOW_MS), MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE]
+        values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS)]
         try:
             granted, wait, why = self._take(keys=[*self._keys(tenant), "xero:app"], args=values)
         except RedisError as error:
             raise no_redis() from error
-        return Slot(tenant, slot) if granted else Wait(int(wait) / 1000, why.decode() if isinstance(why, bytes) else str(why))
+        if not granted:
+            return Wait(int(wait) / 1000, why.decode() if isinstance(why, bytes) else str(why))
+        taken = Slot(tenant, slot)
+        self._hold(taken)
+        return taken
+
+    def _ms(self, milliseconds: float) -> int:
+        return max(1, int(milliseconds / self._pace))
+
+    def _hold(self, slot: Slot) -> None:
+        """Keep it while the call lasts, from a thread that lives as long as anything is held."""
+        with self._lock:
+            self._held.add(slot)
+            if not self._renewing:
+                self._renewing = True
+                threading.Thread(target=self._keep_slots, name="slots", daemon=True).start()
+
+    def _keep_slots(self) -> None:
+        while True:
+            time.sleep(durations.LEASE_RENEW / self._pace)
+            with self._lock:
+                held = list(self._held)
+                if not held:
+                    self._renewing = False
+                    return
+            for slot in held:
+                try:
+                    self._renew(keys=self._keys(slot.tenant)[1:2], args=[slot.id, self._ms(durations.LEASE * 1000)])
+                except RedisError:
+                    break  # tried again in a moment; without Redis nobody takes slots
 
     def give_back(self, slot: Slot, *, minute_left: int | None, day_left: int | None, hold: float = 0.0, why: str = "") -> None:
         """Return a slot with what the headers said; `hold` seconds pause the whole organisation (a 429)."""
@@ -159,7 +203,10 @@ class XeroLimits:
             int(hold * 1000),
             why,
             MINUTE_CALLS,
+            self._ms(BLIND_MS),
         ]
+        with self._lock:
+            self._held.discard(slot)
         try:
             self._give(keys=self._keys(slot.tenant), args=values)
         except RedisError:
@@ -187,8 +234,8 @@ OPERATING_SHARE = 0.8
 class Bitrix24Limits:
     """The bucket and the operating time of each portal."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, pace: float = 1.0) -> None:
+        self._redis, self._pace = redis, pace
         self._take = redis.register_script(_TAKE_BITRIX)
 
     def take(self, portal: str, lane: Lane, methods: tuple[str, ...] = ()) -> Wait | None:
@@ -197,7 +244,7 @@ class Bitrix24Limits:
             paused = self._paused(portal, methods)
             if paused > 0:
                 return Wait(paused, "operating")
-            granted, wait = self._take(keys=[f"bitrix24:{portal}"], args=[_DRAIN, _BUCKET if lane == "people" else _BUCKET - _PEOPLE_ONLY])
+            granted, wait = self._take(keys=[f"bitrix24:{portal}"], args=[_DRAIN * self._pace, _BUCKET if lane == "people" else _BUCKET - _PEOPLE_ONLY])
         except RedisError as error:
             if lane == "people":
                 return None

@@ -2,6 +2,8 @@
 
 Whoever wants to refresh takes a short lease on the login's row by UPDATE; the loser waits and re-reads. A refresh whose
 answer was lost is tried again with the old token, which Xero honours for thirty minutes (X§1.3).
+
+Problems made here: login.gone, login.no_token, login.other_portal (reconnect); login.busy, login.no_answer (later). None has parameters.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from sqlalchemy import or_, select, update
 
 from plugin import durations
 from plugin.bitrix24 import oauth as bitrix24_oauth
+from plugin.db import Transaction
 from plugin.domain.problems import LATER, RECONNECT, Problem
 from plugin.models import Bitrix24Login, Connection, Portal, XeroLogin
 from plugin.services import Services
@@ -38,7 +41,7 @@ def bitrix24_token(services: Services, login_id: int, stale: str | None = None) 
 
 
 def _fresh(services: Services, model: Any, login_id: int, stale: str | None, margin: float, refresh: Callable[[Any], dict[str, Any]]) -> str:
-    give_up = time.monotonic() + durations.REFRESH_LEASE + 2
+    give_up = time.monotonic() + durations.REFRESH_PATIENCE
     while True:
         now = services.now()
         with services.db.reading() as session:
@@ -49,29 +52,36 @@ def _fresh(services: Services, model: Any, login_id: int, stale: str | None, mar
             raise Problem(login.problem, RECONNECT)
         if login.access_token and login.access_token != stale and login.expires_at and login.expires_at > now + timedelta(seconds=margin):
             return str(login.access_token)
-        if _take_turn(services, model, login_id, now):
-            return _refresh_in_turn(services, model, login_id, stale, margin, refresh)
+        until = now + timedelta(seconds=durations.REFRESH_LEASE / services.config.pace)
+        if _take_turn(services, model, login_id, now, until):
+            token = _refresh_in_turn(services, model, login_id, stale, margin, refresh, until)
+            if token is not None:
+                return token
         if time.monotonic() > give_up:
             raise Problem("login.busy", LATER)
         time.sleep(POLL_SECONDS)
 
 
-def _take_turn(services: Services, model: Any, login_id: int, now: datetime) -> bool:
+def _take_turn(services: Services, model: Any, login_id: int, now: datetime, until: datetime) -> bool:
     with services.db.transaction() as tx:
         taken = tx.execute(
             update(model)
             .where(model.id == login_id, or_(model.refreshing_until.is_(None), model.refreshing_until < now))
-            .values(refreshing_until=now + timedelta(seconds=durations.REFRESH_LEASE))
+            .values(refreshing_until=until)
             .execution_options(synchronize_session=False)
         )
         return bool(taken.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def _refresh_in_turn(services: Services, model: Any, login_id: int, stale: str | None, margin: float, refresh: Callable[[Any], dict[str, Any]]) -> str:
+def _refresh_in_turn(
+    services: Services, model: Any, login_id: int, stale: str | None, margin: float, refresh: Callable[[Any], dict[str, Any]], until: datetime
+) -> str | None:
+    """The new token once it is committed; nothing when the turn was lost meanwhile, to a consent, an opening, or another process."""
     # Somebody may have rotated the pair between our first look and our turn.
     with services.db.reading() as session:
-        login = session.get(model, login_id)
+        login = session.get_one(model, login_id)
     values: dict[str, Any] = {}
+    kept = False
     try:
         fresh_already = (
             login.access_token and login.access_token != stale and login.expires_at and login.expires_at > services.now() + timedelta(seconds=margin)
@@ -81,27 +91,48 @@ def _refresh_in_turn(services: Services, model: Any, login_id: int, stale: str |
         if not login.refresh_token:
             raise Problem("login.no_token", RECONNECT)
         values = refresh(login)
-        return str(values["access_token"])
     except Problem as problem:
         if problem.retry.kind == "reconnect":
             values = {"problem": problem.code}
-            _mark_connections(services, model, login_id, problem.code)
         raise
     finally:
         with services.db.transaction() as tx:
-            tx.execute(update(model).where(model.id == login_id).values(refreshing_until=None, **values).execution_options(synchronize_session=False))
+            ours = tx.execute(
+                update(model)
+                .where(model.id == login_id, model.refreshing_until == until)
+                .values(refreshing_until=None, **values)
+                .execution_options(synchronize_session=False)
+            )
+            kept = bool(ours.rowcount == 1)  # type: ignore[attr-defined]
+            if kept and "problem" in values:
+                _tell(tx, services, model, login_id, values["problem"])
+    return str(values["access_token"]) if kept else None
 
 
-def _mark_connections(services: Services, model: Any, login_id: int, code: str) -> None:
-    if model is not XeroLogin:
-        return
-    with services.db.transaction() as tx:
+def _tell(tx: Transaction, services: Services, model: Any, login_id: int, code: str) -> None:
+    """A grant that is gone shows where it was used: on the connections of a Xero user, or as the portal's missing service administrator."""
+    if model is XeroLogin:
         tx.execute(
             update(Connection)
             .where(Connection.xero_login_id == login_id, Connection.ended_at.is_(None))
             .values(problem=code, problem_at=services.now())
             .execution_options(synchronize_session=False)
         )
+        return
+    login = tx.get_one(Bitrix24Login, login_id)
+    tx.execute(
+        update(Portal)
+        .where(Portal.id == login.portal_id, Portal.service_user_id == login.user_id)
+        .values(service_problem=code)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def bitrix24_gone(services: Services, login_id: int, code: str) -> None:
+    """Bitrix24 itself refused this person: nobody tries their token again, and a banner asks for another administrator (RULES 6)."""
+    with services.db.transaction() as tx:
+        tx.execute(update(Bitrix24Login).where(Bitrix24Login.id == login_id).values(problem=code).execution_options(synchronize_session=False))
+        _tell(tx, services, Bitrix24Login, login_id, code)
 
 
 def _refresh_xero(services: Services, login: XeroLogin) -> dict[str, Any]:

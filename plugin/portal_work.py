@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, update
 
 from plugin import durations, jobs, leases, sentences
 from plugin.bitrix24 import documents, people
+from plugin.bitrix24.shapes import INVOICE
 from plugin.domain.problems import LATER, Problem
 from plugin.domain.statuses import next_stage
 from plugin.limits import process_name
@@ -18,7 +21,7 @@ from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation
 from plugin.portals import current_settings
 from plugin.sending.record import shown_fingerprint
 from plugin.services import Services
-from plugin.talking import service_rest
+from plugin.talking import PortalRest, service_rest
 from plugin.usecases import batches, first_sync, send_to_xero
 from plugin.usecases.invoice_states import ECHO
 from plugin.wire import NoAnswer
@@ -28,6 +31,10 @@ log = logging.getLogger("plugin.portal_work")
 
 KINDS = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.WRITE_BACK)
 TOGETHER = 45
+#: The portal's clock and ours agree to this much.
+CLOCKS_APART = timedelta(minutes=1)
+
+_Plan = tuple[Job, documents.WriteBack, Link | None]
 
 
 def work(services: Services, portal_id: int, should_stop: Callable[[], bool]) -> None:
@@ -127,7 +134,7 @@ def _notify(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[
 def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
     """Number, link, status and amounts into the CRM's own fields, and the stage that the map says; one update per document."""
     rest = service_rest(services, portal_id)
-    plans: list[tuple[Job, documents.WriteBack, Link | None]] = []
+    plans: list[_Plan] = []
     done: dict[int, Problem | None] = {}
     links = _links(services, portal_id, claimed)
     wanted = [link.crm_id for job in claimed if (link := links.get(job.id)) is not None]
@@ -139,6 +146,7 @@ def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> d
             done[job.id] = None
         else:
             plans.append((job, plan, link))
+    plans = _without_repeated_lines(rest, plans)
     outcomes = documents.write_back(rest, [plan for _, plan, _ in plans])
     for job, plan, link in plans:
         problem = outcomes.get(plan.invoice_id)
@@ -151,6 +159,13 @@ def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> d
             _forget_shown(services, portal_id, plan.invoice_id)
         done[job.id] = problem
     return done
+
+
+def _without_repeated_lines(rest: PortalRest, plans: list[_Plan]) -> list[_Plan]:
+    """A request whose answer was lost may have written its lines: those that are there since the order are not written again."""
+    repeated = {plan.invoice_id: job.created_at - CLOCKS_APART for job, plan, _ in plans if plan.log and job.attempts > 1}
+    there = people.lines_since(rest, INVOICE, repeated) if repeated else {}
+    return [(job, replace(plan, log=None) if plan.log in there.get(plan.invoice_id, ()) else plan, link) for job, plan, link in plans]
 
 
 def _links(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Link]:
@@ -175,7 +190,7 @@ def _of_link(services: Services, job: Job, link: Link, states: dict[int, documen
         organisation = session.get_one(Organisation, link.organisation_id)
     current = states.get(link.crm_id)
     stage = None
-    if current is not None and settings is not None:
+    if current is not None and settings is not None and payload.get("stage") is not False:
         stage = next_stage(link.xero_word, current.stage_id, settings[1], was=payload.get("was") or "")
     log_line = payload.get("log")
     if stage is None and log_line is None and link.written == shown_fingerprint(link) and not payload.get("anew"):

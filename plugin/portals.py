@@ -7,12 +7,14 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from plugin.db import Transaction
 from plugin.domain import ledger
 from plugin.domain.problems import RECONNECT, Problem
 from plugin.domain.settings import Settings
-from plugin.models import Connection, Organisation, Portal, SettingsVersion
+from plugin.models import Base, Connection, Organisation, Portal, SettingsVersion
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,12 @@ class Ready:
     organisation: Organisation
     settings: Settings
     settings_number: int
+
+
+def ensure_row(tx: Transaction, model: type[Base], **values: Any) -> None:
+    """Make a row unless another process was faster with the same key."""
+    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
+    tx.execute(dialect.insert(model).values(**values).on_conflict_do_nothing())
 
 
 def live_connection(session: Session, portal_id: int) -> Connection | None:

@@ -5,23 +5,24 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import delete, select
 
-from plugin import durations, leases
+from plugin import durations, leases, logins
 from plugin.domain.problems import Problem
 from plugin.limits import process_name
-from plugin.models import Activity, Call, Callback, Connection, Consent, Job, Portal
+from plugin.models import Activity, Bitrix24Login, Call, Callback, Connection, Consent, Job, Portal
 from plugin.services import Services
 from plugin.usecases import connect_xero, portal_events
 from plugin.wire import NoAnswer
 
 log = logging.getLogger("plugin.sweep")
 
-LEASE = "sweep"
+LEASE, DAY = "sweep", "sweep:day"
 DAILY = timedelta(days=1)
-CHECK_CONNECTIONS = timedelta(hours=24)
 
 
 def run(services: Services, once: bool) -> None:
@@ -30,10 +31,10 @@ def run(services: Services, once: bool) -> None:
     if not once and threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: done.set())
-    owner, last_daily = process_name(), None
+    owner = process_name()
     while not done.is_set():
         try:
-            last_daily = _turn(services, owner, last_daily, once)
+            _turn(services, owner)
         except Exception:
             log.exception("a sweep broke off; the next one comes in a moment")
         if once:
@@ -41,17 +42,21 @@ def run(services: Services, once: bool) -> None:
         done.wait(durations.SWEEP_EVERY / services.config.pace)
 
 
-def _turn(services: Services, owner: str, last_daily: datetime | None, once: bool) -> datetime | None:
+def _turn(services: Services, owner: str) -> None:
     fence = leases.take(services.db, LEASE, owner, services.now(), durations.LEASE / services.config.pace)
     if fence is None:
-        return last_daily
+        return
     try:
         ring_again(services)
-        now = services.now()
-        if once or last_daily is None or now - last_daily > DAILY:
+        # The day's turn is a lease too, so that neither a restart nor a cron of every minute makes it more than one a day.
+        day = leases.take(services.db, DAY, owner, services.now(), DAILY.total_seconds())
+        if day is None:
+            return
+        try:
             daily(services)
-            last_daily = now
-        return last_daily
+        except Exception:
+            leases.give_back(services.db, DAY, day)
+            raise
     finally:
         leases.give_back(services.db, LEASE, fence)
 
@@ -67,16 +72,16 @@ def ring_again(services: Services) -> None:
 
 
 def daily(services: Services) -> None:
-    """Connections that were ended inside Xero, portals whose time is over, rows that have had theirs (RULES 2, 36)."""
+    """Connections that were ended inside Xero, grants that would lapse, portals whose time is over, rows that have had theirs (RULES 2, 36)."""
     now = services.now()
     with services.db.reading() as session:
         portals = session.scalars(select(Connection.portal_id).where(Connection.ended_at.is_(None), Connection.problem.is_(None))).all()
         over = session.scalars(select(Portal.id).where(Portal.erase_at.is_not(None), Portal.erase_at <= now)).all()
     for portal_id in portals:
-        try:
-            connect_xero.check_connections(services, portal_id)
-        except (Problem, NoAnswer) as error:
-            log.info("connection of portal %d could not be checked: %s", portal_id, error)
+        _try(f"the connection of portal {portal_id} could not be checked", partial(connect_xero.check_connections, services, portal_id))
+    for login_id in _dormant(services):
+        _try(f"the access of login {login_id} could not be renewed", partial(logins.bitrix24_token, services, login_id))
+    connect_xero.leave_again(services)
     for portal_id in over:
         portal_events.erase(services, portal_id)
     with services.db.transaction() as tx:
@@ -85,3 +90,20 @@ def daily(services: Services) -> None:
         tx.execute(delete(Activity).where(Activity.at < now - timedelta(seconds=durations.KEEP_ACTIVITY)))
         tx.execute(delete(Job).where(Job.state == "done", Job.finished_at < now - timedelta(seconds=durations.KEEP_JOBS)))
         tx.execute(delete(Consent).where(Consent.created_at < now - DAILY))
+    connect_xero.forget_unused(services)
+
+
+def _try(sentence: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except (Problem, NoAnswer) as error:
+        log.info("%s: %s", sentence, error)
+
+
+def _dormant(services: Services) -> list[int]:
+    """Service administrators whose grant Bitrix24 would end for not being renewed; never asked sooner, for it warns about timers (B§2.4)."""
+    late = services.now() - timedelta(seconds=durations.BITRIX24_DORMANT)
+    with services.db.reading() as session:
+        serving = (Portal.id == Bitrix24Login.portal_id) & (Portal.service_user_id == Bitrix24Login.user_id) & Portal.uninstalled_at.is_(None)
+        idle = select(Bitrix24Login.id).join(Portal, serving).where(Bitrix24Login.problem.is_(None), Bitrix24Login.expires_at < late)
+        return list(session.scalars(idle))

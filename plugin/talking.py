@@ -16,7 +16,7 @@ from plugin.bitrix24 import client as bitrix24
 from plugin.bitrix24 import oauth
 from plugin.domain.problems import LATER, RECONNECT, Problem, after
 from plugin.limits import Lane, Slot, Wait
-from plugin.models import Bitrix24Login, Connection, Organisation, Portal
+from plugin.models import Connection, Organisation, Portal
 from plugin.services import Services
 from plugin.wire import Answer, NoAnswer
 from plugin.xero import client as xero
@@ -97,8 +97,7 @@ class PortalRest:
         """A grant that is gone is written down at once, so that nobody tries it again and one banner can say so."""
         if problem.code not in ("bitrix24.user_gone", "bitrix24.token_invalid"):
             return
-        with self.services.db.transaction() as tx:
-            tx.execute(update(Bitrix24Login).where(Bitrix24Login.id == self.login_id).values(problem=problem.code))
+        logins.bitrix24_gone(self.services, self.login_id, problem.code)
 
 
 def follow_move(services: Services, portal_id: int, token: str, location: str) -> str:
@@ -255,7 +254,7 @@ class XeroBooks:
                     .execution_options(synchronize_session=False)
                 )
             elif problem.code in _PAUSES:
-                until = now + timedelta(seconds=problem.retry.seconds or 5.0)
+                until = now + timedelta(seconds=(problem.retry.seconds or 5.0) / self.services.config.pace)
                 tx.execute(
                     update(Organisation)
                     .where(Organisation.id == self.organisation_id)

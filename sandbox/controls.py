@@ -82,7 +82,8 @@ class Fault:
 
     `kind` is one of: `status` (answer `status` with `body` and `headers`, nothing done), `slow` (wait `seconds`, then work),
     `cut` (close the connection before the work), `lost` (do the work, then close the connection), `lost500` (do the
-    work, then answer 500), `html` (an HTML page with `status` 200 instead of JSON, nothing done).
+    work, then answer 500), `html` (an HTML page with `status` 200 instead of JSON, nothing done), `hold` and `hold_after` (wait
+    before or after the work until `released`, at most `seconds`; `reached` tells that somebody waits).
     """
 
     kind: str
@@ -94,6 +95,13 @@ class Fault:
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    reached: threading.Event = field(default_factory=threading.Event, compare=False)
+    released: threading.Event = field(default_factory=threading.Event, compare=False)
+
+    def wait(self) -> None:
+        """Stand still here, so that a test may do something at exactly this instant."""
+        self.reached.set()
+        self.released.wait(self.seconds)
 
     def matches(self, method: str, path: str) -> bool:
         return bool(re.fullmatch(self.method, method) and re.search(self.path, path))
@@ -196,6 +204,8 @@ def attach(app: Flask, controls: Controls, quiet: str = r"^/(_sandbox|static|fac
             return None
         if fault.kind == "slow":
             time.sleep(fault.seconds)
+        elif fault.kind == "hold":
+            fault.wait()
         elif fault.kind == "status":
             return Response(fault.body, fault.status, fault.headers, mimetype="application/json")
         elif fault.kind == "html":
@@ -214,6 +224,8 @@ def attach(app: Flask, controls: Controls, quiet: str = r"^/(_sandbox|static|fac
             cut_connection()
         elif fault is not None and fault.kind == "lost500":
             response = Response('{"Message":"An error occurred"}', 500, mimetype="application/json")
+        elif fault is not None and fault.kind == "hold_after":
+            fault.wait()
         with controls.lock:
             controls.in_flight -= 1
             controls.calls.append(

@@ -22,6 +22,8 @@ class SandboxSettings:
     portal_urls: dict[str, str] = field(default_factory=dict)
     oauth_url: str = ""
     xero_url: str = ""
+    #: Fault trials live faster: the limits' windows are divided by this, as the app divides its own durations.
+    pace: float = 1.0
 
     def app_environment(self) -> dict[str, str]:
         """The environment under which the product talks to this sandbox and to nothing else."""

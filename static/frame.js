@@ -47,7 +47,10 @@ const bitrix24 = (() => {
 
   function setTitle(title) {
     document.title = title;
-    host().then((b24) => b24.parent.setTitle(title)).catch(() => {});
+    // Once the portal shows the heading, ours is for screen readers only; a portal that does not answer leaves it where it is.
+    host().then((b24) => b24.parent.setTitle(title))
+      .then((answer) => { if (!(answer && answer.isSafely)) document.documentElement.classList.add("titled"); })
+      .catch(() => {});
   }
 
   function toTop() {

@@ -26,6 +26,7 @@ from launch.tree import Tree, child_environment
 
 TREE = Tree.here()
 Kind = Literal["sqlite", "postgresql"]
+KINDS: tuple[Kind, ...] = ("sqlite", "postgresql")
 Program = TypeVar("Program")
 
 

@@ -66,7 +66,7 @@ def unnest(items: Iterable[tuple[str, str]]) -> dict[str, Any]:
     for position, (key, value) in enumerate(items):
         if position >= KEY_LIMIT:
             break
-        match = _KEY.fullmatch(key) if len(key) <= KEY_LENGTH else None
+        match = _KEY.fullmatch(key) if key and len(key) <= KEY_LENGTH else None  # a part of a multipart body may have no name at all
         if match is None:
             continue
         path = [match[1], *_PARTS.findall(match[2])]

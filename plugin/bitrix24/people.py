@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from plugin.bitrix24.client import Command, Rest
+from plugin.bitrix24.client import Command, Reply, Rest
 from plugin.bitrix24.packing import groups, rows_under
-from plugin.bitrix24.values import ident, text
+from plugin.bitrix24.values import ident, moment, text
 
 ICON = "info"
 
@@ -25,6 +26,19 @@ def log_command(entity_type_id: int, id_: int, title: str, words: str) -> Comman
     """The same as a command of a batch."""
     fields = {"entityTypeId": entity_type_id, "entityId": id_, "title": title, "text": words, "iconCode": ICON}
     return "crm.timeline.logmessage.add", {"fields": fields}
+
+
+def lines_since(rest: Rest, entity_type_id: int, wanted: Mapping[int, datetime]) -> dict[int, set[tuple[str, str]]]:
+    """Title and words of the app's lines in the history of these items, each from its moment on; the newest fifty of an item."""
+    found: dict[int, set[tuple[str, str]]] = {}
+    for part in groups(wanted):
+        commands = {f"i{id_}": ("crm.timeline.logmessage.list", {"entityTypeId": entity_type_id, "entityId": id_, "order": {"id": "DESC"}}) for id_ in part}
+        reply = rest.batch(commands)
+        for id_ in part:
+            rows = rows_under(Reply(reply.results.get(f"i{id_}")), "logMessages")
+            recent = (row for row in rows if (at := moment(row.get("created"))) is not None and at >= wanted[id_])
+            found[id_] = {(text(row.get("title")), text(row.get("text"))) for row in recent}
+    return found
 
 
 def user_names(rest: Rest, ids: Iterable[int]) -> dict[int, str]:

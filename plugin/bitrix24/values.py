@@ -9,13 +9,17 @@ from typing import Any
 
 from plugin.domain.problems import Problem
 
+#: Bitrix24's ids are MySQL's INT; what is larger is no id and has no room in a column.
+LARGEST = 2**31 - 1
+
 
 def ident(value: Any) -> int | None:
     """An id, or None: "no link" is 0, null or empty, and legacy methods write ids as strings."""
     try:
-        return int(value) or None
-    except (TypeError, ValueError):
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):  # the last is JSON's 1e999
         return None
+    return number if number and abs(number) <= LARGEST else None
 
 
 def text(value: Any) -> str:

@@ -238,7 +238,9 @@ def _change(document: Document, result: Update) -> documents.Change:
 
 
 def _remember(run: _Run, one: Work, document: Document) -> None:
-    """Nothing to send although the draft looks different: both sides agree already, and that is what was last seen."""
+    """Nothing to send although the draft looks different: both sides agree already, or the person keeps what Xero has; it counts as sent."""
+    if document.lines is not None:
+        one.draft = with_line_ids(one.drafted, document)
     with run.flight.services.db.transaction() as tx:
         leases.check(tx, run.flight.lease, run.flight.fence)
         keep_link(Recorder(run.flight.services, tx, run.flight.services.now()), one, document, "sent")

@@ -1,18 +1,25 @@
 """The first synchronisation: fill the directory, link what already exists on both sides, list what is doubtful (RULES 9, 10, 14).
 
 It runs in the background with progress; the person may go on. It writes links and fields only; stages are moved on a yes.
+
+Problems made here: link.taken (the customer or invoice of a pair was linked otherwise meanwhile), portal.not_connected; of a pair whose
+invoice or document is gone: send.deleted, xero.gone (number). Told: reason.<name>. Activities: activity.first_sync (contacts, items,
+documents, would_move), activity.linked (number), activity.contact_linked (customer, contact).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
 from plugin import activity, directory, jobs
 from plugin.bitrix24 import customers, documents
+from plugin.bitrix24.client import Rest
 from plugin.db import Transaction
 from plugin.domain import matching
 from plugin.domain.crm import Customer, Invoice, Visitor
@@ -26,7 +33,7 @@ from plugin.sending.pull import RESOURCE
 from plugin.sending.record import see, today_of
 from plugin.sending.work import crm_url
 from plugin.services import Services
-from plugin.talking import books_of, service_rest
+from plugin.talking import XeroBooks, books_of, portal_rest, service_rest
 from plugin.usecases import NotAllowed, NotHere
 from plugin.usecases.open_app import first_run_shown
 from plugin.usecases.shown import DoubtfulPair, FirstSync, Told
@@ -81,7 +88,8 @@ def run(services: Services, portal_id: int) -> None:
     told = _Progress(services, context)
     try:
         books = books_of(services, context.connection, "bulk")
-        directory.ensure(services, books, (directory.ORGANISATION, directory.ACCOUNT, directory.TAX, directory.ITEM, directory.CONTACT), progress=told)
+        directory.ensure(services, books, (directory.ORGANISATION, directory.ACCOUNT, directory.TAX), progress=told)
+        directory.ensure(services, books, (directory.ITEM, directory.CONTACT), fresh_for=0.0, progress=told)  # `again` means: with what changed since
         rest = service_rest(services, portal_id)
         counts: dict[str, int] = {"items": _count(services, context, directory.ITEM)}
         counts["contacts"] = _link_customers(services, context, rest, told)
@@ -106,7 +114,8 @@ class _Progress:
         now = self.services.now()
         self._write(stage="done", state="done", counts=counts, finished_at=now, problem_code=None, problem_params=None)
         with self.services.db.transaction() as tx:
-            activity.record(tx, self.portal_id, "activity.first_sync", now, organisation_id=self.organisation_id, **counts)
+            shown: dict[str, Any] = {**counts}
+            activity.record(tx, self.portal_id, "activity.first_sync", now, organisation_id=self.organisation_id, **shown)
 
     def failed(self, problem: Problem) -> None:
         self._write(problem_code=problem.code, problem_params=problem.params, state="problem" if problem.retry.kind == "never" else "running")
@@ -127,12 +136,13 @@ def _count(services: Services, context: Ready, kind: str) -> int:
         return session.scalar(select(func.count()).select_from(DirectoryEntry).where(*mine)) or 0
 
 
-def _link_customers(services: Services, context: Ready, rest: customers.Rest, told: _Progress) -> int:
+def _link_customers(services: Services, context: Ready, rest: Rest, told: _Progress) -> int:
     """Companies and people against the organisation's contacts: certain pairs are linked, doubtful ones listed."""
     found: list[Customer] = []
-    for kind in ("company", "contact"):
-        for part in customers.ids(rest, kind):  # type: ignore[arg-type]
-            found += customers.read(rest, [(kind, number) for number in part])  # type: ignore[misc]
+    kinds: tuple[customers.Kind, ...] = ("company", "contact")
+    for kind in kinds:
+        for part in customers.ids(rest, kind):
+            found += customers.read(rest, [(kind, number) for number in part])
             told("contacts", len(found), 0)
     with services.db.reading() as session:
         contacts = directory.all_contacts(session, context.organisation.id)
@@ -140,9 +150,14 @@ def _link_customers(services: Services, context: Ready, rest: customers.Rest, to
     left = [one for one in found if one.subject not in linked]
     named = [replace(one, name=matching.person_name(one, context.settings.name_person)) for one in left]
     pairs = matching.match_pairs(named, contacts, lambda one: contact_number(context.portal.member_id, one.kind, one.id))
-    now = services.now()
+    now, made = services.now(), 0
     with services.db.transaction() as tx:
+        linked, refused = _linked(tx, context), _refused(tx, context)  # people go on meanwhile
+        _forget_doubts(tx, context, "contact", {(one.customer.subject, one.contact.id) for one in pairs.doubtful})
         for pair in pairs.certain:
+            if pair.customer.subject in linked or (pair.customer.subject, pair.contact.id) in refused:
+                continue
+            made += 1
             tx.add(
                 Link(
                     portal_id=context.portal.id,
@@ -157,6 +172,8 @@ def _link_customers(services: Services, context: Ready, rest: customers.Rest, to
                 )
             )
         for doubt in pairs.doubtful[:DOUBTS_MOST]:
+            if doubt.customer.subject in linked:
+                continue
             _keep_doubt(
                 tx,
                 context,
@@ -173,10 +190,24 @@ def _link_customers(services: Services, context: Ready, rest: customers.Rest, to
                     "reasons": list(doubt.reasons),
                 },
             )
-    return len(pairs.certain) + len(linked & {one.subject for one in found})
+    return made + len(linked & {one.subject for one in found})
 
 
-def _linked(session: Any, context: Ready) -> set[str]:
+def _refused(session: Session, context: Ready) -> set[tuple[str, str]]:
+    """Pairs of which a person said that they are not the same: not linked by us either, however certain they look later."""
+    mine = (Doubt.portal_id == context.portal.id, Doubt.organisation_id == context.organisation.id, Doubt.decided == "no")
+    return {(subject, xero_id) for subject, xero_id in session.execute(select(Doubt.crm_subject, Doubt.xero_id).where(*mine))}
+
+
+def _forget_doubts(tx: Transaction, context: Ready, kind: str, still: set[tuple[str, str]]) -> None:
+    """Undecided pairs that an earlier run listed and this one does not: linked by now, renamed, or gone."""
+    mine = (Doubt.portal_id == context.portal.id, Doubt.organisation_id == context.organisation.id, Doubt.xero_kind == kind, Doubt.decided.is_(None))
+    for doubt in tx.scalars(select(Doubt).where(*mine)):
+        if (doubt.crm_subject, doubt.xero_id) not in still:
+            tx.delete(doubt)
+
+
+def _linked(session: Session, context: Ready) -> set[str]:
     query = select(Link.crm_kind, Link.crm_id).where(
         Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind.in_(("company", "contact")), Link.ended_at.is_(None)
     )
@@ -206,7 +237,7 @@ def _keep_doubt(tx: Transaction, context: Ready, now: Any, subject: str, kind: s
         held.score, held.shown = score, shown
 
 
-def _xero_documents(books: xero_documents.Caller, told: _Progress) -> list[Document]:
+def _xero_documents(books: XeroBooks, told: _Progress) -> list[Document]:
     """All sales invoices of the organisation as summaries: a thousand a call."""
     found: list[Document] = []
     page, pages = 1, 1
@@ -218,7 +249,7 @@ def _xero_documents(books: xero_documents.Caller, told: _Progress) -> list[Docum
     return found
 
 
-def _link_documents(services: Services, context: Ready, rest: documents.Rest, held: Sequence[Document], told: _Progress) -> tuple[int, int]:
+def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequence[Document], told: _Progress) -> tuple[int, int]:
     """CRM invoices against the documents that are in Xero already. Returns how many are linked, and how many stages would move."""
     invoices: list[Invoice] = []
     for part in documents.ids_matching(rest, documents.Narrowed(), INVOICES_MOST):
@@ -226,25 +257,25 @@ def _link_documents(services: Services, context: Ready, rest: documents.Rest, he
         told("documents", len(invoices), 0)
     with services.db.reading() as session:
         contact_of = _contacts_of(session, context)
-        linked = {
-            link.crm_id: link
-            for link in session.scalars(
-                select(Link).where(
-                    Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.ended_at.is_(None)
-                )
-            )
-        }
-        taken = {link.xero_id for link in linked.values()}
+        linked, taken = _linked_invoices(session, context)
     listed = [_listed(context, one, contact_of) for one in invoices if one.id not in linked]
     pairs = matching.match_documents(listed, [one for one in held if one.id not in taken])
     by_id = {one.id: one for one in invoices}
     now, today = services.now(), today_of(context.organisation, services.now())
     moved = 0
     with services.db.transaction() as tx:
+        linked, taken = _linked_invoices(tx, context)  # people send meanwhile
+        refused = _refused(tx, context)
+        _forget_doubts(tx, context, "invoice", {(f"invoice:{one.listed.id}", one.document.id) for one in pairs.doubtful})
         for pair in pairs.certain:
+            if pair.listed.id in linked or pair.document.id in taken or (f"invoice:{pair.listed.id}", pair.document.id) in refused:
+                continue
+            linked.add(pair.listed.id)
             link = link_document(tx, context, by_id[pair.listed.id], pair.document, today, now)
             moved += next_stage(link.xero_word, link.crm_stage, context.settings) is not None
         for doubt in pairs.doubtful[:DOUBTS_MOST]:
+            if doubt.listed.id in linked or doubt.document.id in taken:
+                continue
             invoice = by_id[doubt.listed.id]
             shown = {
                 "crm_label": f"{invoice.number} {invoice.title}".strip(),
@@ -258,10 +289,17 @@ def _link_documents(services: Services, context: Ready, rest: documents.Rest, he
         directory.set_watermark(tx, context.organisation.id, RESOURCE, newest, now)
         bell = jobs.portal_bell(context.portal.id)
         tx.after_commit(lambda: services.bells.ring(bell))
-    return len(linked) + len(pairs.certain), moved
+    return len(linked), moved
 
 
-def _contacts_of(session: Any, context: Ready) -> dict[tuple[str, int], tuple[str, str]]:
+def _linked_invoices(session: Session, context: Ready) -> tuple[set[int], set[str]]:
+    """Invoices that have their document, and the documents that have their invoice."""
+    mine = (Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.ended_at.is_(None))
+    found = session.execute(select(Link.crm_id, Link.xero_id).where(*mine)).all()
+    return {crm_id for crm_id, _ in found}, {xero_id for _, xero_id in found}
+
+
+def _contacts_of(session: Session, context: Ready) -> dict[tuple[str, int], tuple[str, str]]:
     """Customers that are linked: (kind, id) → ContactID and the contact's name."""
     query = (
         select(Link.crm_kind, Link.crm_id, Link.xero_id, DirectoryEntry.body)
@@ -356,78 +394,93 @@ def decide(services: Services, visitor: Visitor, pair_id: int, accept: bool) -> 
     """The same, or not the same. Linking one pair ends the rival pairs of both sides."""
     if not visitor.admin:
         raise NotAllowed
-    now = services.now()
+    with services.db.reading() as session:
+        context = ready(session, visitor.portal_id)
+        doubt = _open_doubt(session, context, pair_id)
+    pair = _read_pair(services, visitor, context, doubt) if accept and doubt.xero_kind == "invoice" else None
+    now, bell = services.now(), jobs.portal_bell(visitor.portal_id)
     with services.db.transaction() as tx:
-        context = ready(tx, visitor.portal_id)
-        doubt = tx.scalar(select(Doubt).where(Doubt.id == pair_id, Doubt.portal_id == visitor.portal_id, Doubt.decided.is_(None)).with_for_update())
-        if doubt is None:
-            raise NotHere
+        doubt = _open_doubt(tx, context, pair_id)
         doubt.decided, doubt.decided_by = ("yes" if accept else "no"), visitor.user_id
         if not accept:
             return
-        if doubt.xero_kind == "invoice":
-            bell = jobs.portal_bell(visitor.portal_id)
-            link = _link_of(tx, context, doubt, now)
-            link.crm_stage = ""
-            jobs.order(
-                tx,
-                jobs.Order(
-                    visitor.portal_id,
-                    jobs.PULL,
-                    f"invoice:{link.crm_id}",
-                    jobs.organisation_bell(context.organisation.id),
-                    context.organisation.id,
-                    jobs.PEOPLE,
-                    visitor.user_id,
-                ),
-                now,
-            )
-            tx.after_commit(lambda: services.bells.ring(jobs.organisation_bell(context.organisation.id)))
-            tx.after_commit(lambda: services.bells.ring(bell))
+        _still_free(tx, context, doubt)
+        if pair is None:
+            _link_contact(tx, context, doubt, now)
         else:
-            _link_of(tx, context, doubt, now)
+            link = link_document(tx, context, *pair, today_of(context.organisation, now), now)
+            _count_move(tx, context, link)
         rivals = (Doubt.portal_id == visitor.portal_id) & (Doubt.organisation_id == context.organisation.id) & Doubt.decided.is_(None)
-        tx.execute(delete(Doubt).where(rivals, (Doubt.crm_subject == doubt.crm_subject) | ((Doubt.xero_id == doubt.xero_id) & (doubt.xero_kind == "invoice"))))
+        either = Doubt.crm_subject == doubt.crm_subject
+        if pair is not None:
+            either |= Doubt.xero_id == doubt.xero_id
+        tx.execute(delete(Doubt).where(rivals, either).execution_options(synchronize_session=False))
+        tx.after_commit(lambda: services.bells.ring(bell))
 
 
-def _link_of(tx: Transaction, context: Ready, doubt: Doubt, now: Any) -> Link:
+def _open_doubt(session: Session, context: Ready, pair_id: int) -> Doubt:
+    mine = (Doubt.id == pair_id, Doubt.portal_id == context.portal.id, Doubt.organisation_id == context.organisation.id, Doubt.decided.is_(None))
+    found = session.scalar(select(Doubt).where(*mine).with_for_update() if isinstance(session, Transaction) else select(Doubt).where(*mine))
+    if found is None:
+        raise NotHere
+    return found
+
+
+def _read_pair(services: Services, visitor: Visitor, context: Ready, doubt: Doubt) -> tuple[Invoice, Document]:
+    """Both sides as they are now, each from its owner."""
+    number = int(doubt.crm_subject.partition(":")[2])
+    rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
+    invoice = documents.read_invoices(rest, [number], as_admin=True, details=False).invoices.get(number)
+    if invoice is None:
+        raise Problem("send.deleted")
+    document = next(iter(xero_documents.invoices_by_ids(books_of(services, context.connection, "people"), [doubt.xero_id])), None)
+    if document is None or document.status in ("VOIDED", "DELETED"):
+        raise Problem("xero.gone", number=doubt.shown["xero_label"])
+    return invoice, document
+
+
+def _count_move(tx: Transaction, context: Ready, link: Link) -> None:
+    """The stage of a document linked by hand waits for the same yes as the others."""
+    run_row = _run_row(tx, context.portal.id, context.organisation.id)
+    if run_row is not None and next_stage(link.xero_word, link.crm_stage, context.settings) is not None:
+        counts = run_row.counts or {}
+        run_row.counts = {**counts, "would_move": counts.get("would_move", 0) + 1}
+
+
+def _still_free(tx: Transaction, context: Ready, doubt: Doubt) -> None:
     kind, _, number = doubt.crm_subject.partition(":")
-    held = tx.scalar(
-        select(Link).where(
-            Link.portal_id == context.portal.id,
-            Link.organisation_id == context.organisation.id,
-            Link.crm_kind == kind,
-            Link.crm_id == int(number),
-            Link.ended_at.is_(None),
-        )
-    )
-    if held is not None:
+    theirs = (Link.crm_kind == kind) & (Link.crm_id == int(number))
+    if doubt.xero_kind == "invoice":
+        theirs |= Link.xero_id == doubt.xero_id
+    mine = (Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.ended_at.is_(None))
+    if tx.scalar(select(Link.id).where(*mine, theirs).limit(1)) is not None:
         raise Problem("link.taken")
+
+
+def _link_contact(tx: Transaction, context: Ready, doubt: Doubt, now: datetime) -> None:
+    kind, _, number = doubt.crm_subject.partition(":")
     link = Link(
         portal_id=context.portal.id,
         organisation_id=context.organisation.id,
         crm_kind=kind,
         crm_id=int(number),
-        xero_kind=doubt.xero_kind,
+        xero_kind="contact",
         xero_id=doubt.xero_id,
         how="decided",
         created_at=now,
     )
     tx.add(link)
-    tx.flush()
     activity.record(
         tx,
         context.portal.id,
-        "activity.contact_linked" if doubt.xero_kind == "contact" else "activity.linked",
+        "activity.contact_linked",
         now,
         organisation_id=context.organisation.id,
         subject=doubt.crm_subject,
         xero_id=doubt.xero_id,
         customer=doubt.shown["crm_label"],
         contact=doubt.shown["xero_label"],
-        number=doubt.shown["xero_label"],
     )
-    return link
 
 
 def move_stages(services: Services, visitor: Visitor) -> None:

@@ -48,9 +48,14 @@ def period(asked: InvoiceFilter, now: datetime, where: tzinfo) -> tuple[datetime
         "quarter": today.replace(month=(today.month - 1) // 3 * 3 + 1, day=1),
     }
     first, last = (asked.changed_from, asked.changed_to) if asked.period == "custom" else (firsts.get(asked.period), None)
-    begin = datetime.combine(first, time(), where) if first else None
-    end = datetime.combine(last + timedelta(days=1), time(), where) if last else None
+    begin = datetime.combine(_sane(first), time(), where) if first else None
+    end = datetime.combine(_sane(last) + timedelta(days=1), time(), where) if last else None
     return begin, end
+
+
+def _sane(day: date) -> date:
+    """A day that has a day before and after it in every time zone."""
+    return min(max(day, date(1000, 1, 1)), date(9000, 1, 1))
 
 
 def _ids_of_state(services: Services, visitor: Visitor, rest: documents.Rest, state: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:

@@ -1,21 +1,25 @@
-"""Install, open, trust: the opening POST becomes a visitor once the authorisation server has confirmed it (B§2.7)."""
+"""Install, open, trust: the opening POST becomes a visitor once the authorisation server has confirmed it (B§2.7).
+
+Problems made here: launch.no_answer (later). Told: portal.service_gone (cause), organisation.paused (cause, until), limits.no_redis,
+and the problem of the connection by its own code. Activities: activity.installed, activity.service_taken.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
 
-from plugin import activity, durations
+from plugin import activity, durations, jobs
 from plugin.bitrix24 import client, launch, oauth, placements
 from plugin.db import Transaction
 from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, Problem
 from plugin.models import Bitrix24Login, Connection, FirstRun, Job, Organisation, Portal
-from plugin.portals import current_settings, live_connection
+from plugin.portals import current_settings, ensure_row, live_connection
 from plugin.services import Services
 from plugin.usecases import NotAllowed, NotHere
 from plugin.usecases.shown import FirstSync, Home, Told
@@ -41,8 +45,9 @@ def opened(services: Services, claims: launch.Launch) -> Opened:
     """Somebody opened the app or a placement. Their tokens are stored; who they are is the authorisation server's word."""
     confirmed, person = _confirm(services, claims)
     portal_id = _keep(services, confirmed, person)
-    _heal_service(services, portal_id, person)
-    _bind_again(services, portal_id, confirmed, person)
+    if person.admin:
+        _heal_service(services, portal_id, person)
+        _bind_again(services, portal_id, confirmed)
     return Opened(_visitor_of(portal_id, confirmed, person), confirmed.installed, claims.placement, claims.options, claims.document_id)
 
 
@@ -51,20 +56,31 @@ def install(services: Services, claims: launch.Launch) -> Opened:
     confirmed, person = _confirm(services, claims)
     if not person.admin:
         raise NotAllowed
-    portal_id = _keep(services, confirmed, person, installing=True)
+    portal_id = _keep(services, confirmed, person)
     with services.db.transaction() as tx:
         tx.execute(update(Portal).where(Portal.id == portal_id).values(service_user_id=person.id, service_problem=None))
         activity.record(tx, portal_id, "activity.installed", services.now(), user_id=person.id, user_name=person.name)
-    problems = bind(services, portal_id, client.Direct(services.wire, confirmed.client_endpoint, claims.access_token), claims.lang)
+    try:
+        problems = bind(services, portal_id, confirmed)
+    except NoAnswer as error:
+        raise Problem("launch.no_answer", LATER) from error
     return Opened(_visitor_of(portal_id, confirmed, person), confirmed.installed, claims.placement, claims.options, None, problems)
 
 
-def bind(services: Services, portal_id: int, rest: client.Rest, lang: str) -> tuple[Told, ...]:
+def bind(services: Services, portal_id: int, confirmed: launch.Confirmed) -> tuple[Told, ...]:
     """User fields, events and placements, each added only where it is missing. Returns what the portal refused."""
-    done = placements.ensure_installed(rest, services.config.public_url, lang)
+    rest = client.Direct(services.wire, confirmed.client_endpoint, confirmed.launch.access_token)
+    done = placements.ensure_installed(rest, services.config.public_url, confirmed.launch.lang)
+    again = any(problem.retry.kind != "never" for problem in done.problems.values())
     with services.db.transaction() as tx:
-        tx.execute(update(Portal).where(Portal.id == portal_id).values(bound_version=BOUND_VERSION, installed_at=services.now()))
+        values = {"bound_version": None if again else _bound(confirmed), "installed_at": services.now()}
+        tx.execute(update(Portal).where(Portal.id == portal_id).values(**values))
     return tuple(Told(problem.code, problem.params) for problem in done.problems.values())
+
+
+def _bound(confirmed: launch.Confirmed) -> str:
+    """What is bound belongs to a version of the app in the portal: each new one removes the handlers (B§1.3), with or without telling us."""
+    return f"{BOUND_VERSION}/{confirmed.version}"[:32]
 
 
 def _confirm(services: Services, claims: launch.Launch) -> tuple[launch.Confirmed, launch.Person]:
@@ -76,24 +92,20 @@ def _confirm(services: Services, claims: launch.Launch) -> tuple[launch.Confirme
         raise Problem("launch.no_answer", LATER) from error
 
 
-def _keep(services: Services, confirmed: launch.Confirmed, person: launch.Person, installing: bool = False) -> int:
-    now, claims = services.now(), confirmed.launch
+def portal_row(tx: Transaction, member_id: str, now: datetime) -> Portal:
+    """The portal's row, locked; made if it is new. The installer page and ONAPPINSTALL may arrive at the same moment (B§1.5)."""
+    ensure_row(tx, Portal, member_id=member_id, domain="", client_endpoint="", server_endpoint="", created_at=now)
+    return tx.scalars(select(Portal).where(Portal.member_id == member_id).with_for_update()).one()
+
+
+def _keep(services: Services, confirmed: launch.Confirmed, person: launch.Person) -> int:
+    claims = confirmed.launch
     with services.db.transaction() as tx:
-        portal = tx.scalar(select(Portal).where(Portal.member_id == confirmed.member_id).with_for_update())
-        if portal is None:
-            portal = Portal(member_id=confirmed.member_id, created_at=now)
-            tx.add(portal)
-        elif (
-            not installing
-            and portal.application_token
-            and claims.application_token
-            and not launch.same_secret(claims.application_token, portal.application_token)
-        ):
-            # The authorisation server vouched for the token, so this is the portal; its secret changed with an update (B§1.5).
-            portal.application_token = claims.application_token
+        portal = portal_row(tx, confirmed.member_id, services.now())
         portal.domain, portal.client_endpoint, portal.server_endpoint = confirmed.domain, confirmed.client_endpoint, confirmed.server_endpoint
         portal.scope, portal.status, portal.lang = ",".join(sorted(confirmed.scopes)), confirmed.status[:8], claims.lang[:8]
-        if claims.application_token and (installing or not portal.application_token):
+        if claims.application_token and person.admin:
+            # The portal's secret changes with an update (B§1.5). Anybody can put a word of their own beside their own token: administrators only.
             portal.application_token = claims.application_token
         portal.uninstalled_at, portal.erase_at = None, None
         tx.flush()
@@ -104,7 +116,7 @@ def _keep(services: Services, confirmed: launch.Confirmed, person: launch.Person
 
 
 def _keep_login(tx: Transaction, portal_id: int, claims: launch.Launch, person: launch.Person, services: Services) -> None:
-    """Each opening brings a new pair for its person: it replaces the stored one (B§2.4)."""
+    """Each opening brings a new pair for its person: it replaces the stored one, and a renewal under way with it (B§2.4)."""
     login = tx.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == person.id).with_for_update())
     if login is None:
         login = Bitrix24Login(portal_id=portal_id, user_id=person.id)
@@ -112,29 +124,42 @@ def _keep_login(tx: Transaction, portal_id: int, claims: launch.Launch, person: 
     now = services.now()
     login.name, login.admin, login.timezone, login.seen_at = person.name, person.admin, person.timezone, now
     login.access_token, login.refresh_token = claims.access_token, claims.refresh_token or login.refresh_token
-    login.expires_at, login.problem = now + timedelta(seconds=claims.expires_in or 3600), None
+    login.expires_at, login.problem, login.refreshing_until = now + timedelta(seconds=claims.expires_in or 3600), None, None
 
 
 def _heal_service(services: Services, portal_id: int, person: launch.Person) -> None:
-    """An administrator at the door takes over from one who cannot serve any more, and missing bindings are repaired (RULES 6)."""
-    if not person.admin:
-        return
+    """An administrator at the door takes over from one who cannot serve any more (RULES 6)."""
     with services.db.transaction() as tx:
         portal = tx.get_one(Portal, portal_id)
-        if portal.service_problem and portal.service_user_id != person.id:
-            portal.service_user_id = person.id
-            activity.record(tx, portal_id, "activity.service_taken", services.now(), user_id=person.id, user_name=person.name)
+        serving = tx.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == portal.service_user_id))
+        fit = serving is not None and serving.admin and not serving.problem
+        if fit and not portal.service_problem:
+            return
+        if not fit and portal.service_user_id != person.id:
+            _serve(tx, services, portal_id, person.id, person.name)
         portal.service_problem = None
-        tx.execute(update(Job).where(Job.portal_id == portal_id, Job.state == "waiting", Job.run_at > services.now()).values(run_at=services.now()))
+        _go_on(tx, services, portal_id)
 
 
-def _bind_again(services: Services, portal_id: int, confirmed: launch.Confirmed, person: launch.Person) -> None:
+def _serve(tx: Transaction, services: Services, portal_id: int, user_id: int, name: str) -> None:
+    tx.execute(update(Portal).where(Portal.id == portal_id).values(service_user_id=user_id, service_problem=None))
+    activity.record(tx, portal_id, "activity.service_taken", services.now(), user_id=user_id, user_name=name)
+
+
+def _go_on(tx: Transaction, services: Services, portal_id: int) -> None:
+    """What waited for an administrator need not wait any longer."""
+    jobs.hurry(tx, portal_id, services.now())
+    for bell in tx.scalars(select(Job.bell).where(Job.portal_id == portal_id, Job.state == "waiting").distinct()):
+        tx.after_commit(lambda bell=bell: services.bells.ring(bell))  # type: ignore[misc]
+
+
+def _bind_again(services: Services, portal_id: int, confirmed: launch.Confirmed) -> None:
     """An update of the app removed its handlers, or a new version needs others: an administrator's opening repairs that."""
     with services.db.reading() as session:
         bound = session.get_one(Portal, portal_id).bound_version
-    if person.admin and confirmed.installed and bound != BOUND_VERSION:
+    if confirmed.installed and bound != _bound(confirmed):
         try:
-            bind(services, portal_id, client.Direct(services.wire, confirmed.client_endpoint, confirmed.launch.access_token), confirmed.launch.lang)
+            bind(services, portal_id, confirmed)
         except (Problem, NoAnswer):
             return  # tried again at the next opening; the page itself does not depend on it
 
@@ -161,11 +186,13 @@ def renew(services: Services, portal_id: int, user_id: int, lang: str, access_to
         raise NotHere
     try:
         said = oauth.app_info(services.wire, services.config, portal.server_endpoint, access_token)
-        person = launch.profile(client.Direct(services.wire, portal.client_endpoint, access_token, durations.PERSON_TIMEOUT))
+        ours = launch.same_secret(said.client_id, services.config.bitrix24_client_id) and launch.same_secret(said.member_id, portal.member_id)
+        if not ours or said.user_id != user_id or not services.wire.addresses.portal_allowed(said.client_endpoint):
+            raise NotHere
+        person = launch.profile(client.Direct(services.wire, said.client_endpoint, access_token, durations.PERSON_TIMEOUT))
     except NoAnswer as error:
         raise Problem("launch.no_answer", LATER) from error
-    ours = launch.same_secret(said.client_id, services.config.bitrix24_client_id) and launch.same_secret(said.member_id, portal.member_id)
-    if not ours or said.user_id != user_id or person.id != user_id:
+    if person.id != user_id:
         raise NotHere
     with services.db.transaction() as tx:
         tx.execute(
@@ -240,5 +267,5 @@ def take_over(services: Services, visitor: Visitor) -> None:
     if not visitor.admin:
         raise NotAllowed
     with services.db.transaction() as tx:
-        tx.execute(update(Portal).where(Portal.id == visitor.portal_id).values(service_user_id=visitor.user_id, service_problem=None))
-        activity.record(tx, visitor.portal_id, "activity.service_taken", services.now(), user_id=visitor.user_id, user_name=visitor.name)
+        _serve(tx, services, visitor.portal_id, visitor.user_id, visitor.name)
+        _go_on(tx, services, visitor.portal_id)

@@ -1,4 +1,22 @@
-"""Set up once, in four steps, each proposed: organisation, ledgers, stages, taxes; then a check. All of it can be edited later."""
+"""Set up once, in four steps, each proposed: organisation, ledgers, stages, taxes; then a check. All of it can be edited later.
+
+Faults, by field; a problem of the same code where somebody confirms in spite of one:
+
+setup.date_invalid, setup.date_missing, setup.seller_missing
+setup.prefix_invalid       most
+setup.prefix_required      another portal sends to the same organisation
+setup.account_missing, setup.account_invalid    account
+setup.accounts_same
+setup.stage_unknown        stage (its id): the portal has no such stage, or not any more
+setup.status_unknown       status
+setup.nothing_would_go
+setup.tax_missing          rate
+setup.tax_not_for_sales    tax
+setup.tax_rate_differs     rate, tax, tax_rate
+
+Problem: portal.not_connected. Effects: effect.<setting> (before, after, or count), effect.already_sent (count).
+Activities: activity.set_up, activity.settings_changed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import func, select
@@ -14,6 +32,7 @@ from sqlalchemy.orm import Session
 
 from plugin import activity, directory, jobs
 from plugin.bitrix24 import stages as bitrix24_stages
+from plugin.db import Transaction
 from plugin.domain import taxes
 from plugin.domain.crm import Stage, Visitor
 from plugin.domain.ledger import Account, TaxRate
@@ -22,7 +41,7 @@ from plugin.domain.problems import Problem
 from plugin.domain.settings import STAGE_STATUSES, STATUS_WORDS, Settings, tax_key
 from plugin.domain.statuses import propose_stages
 from plugin.models import Connection, FirstRun, Link, SettingsVersion, SetUp
-from plugin.portals import current_settings, live_connection
+from plugin.portals import current_settings, ensure_row, live_connection
 from plugin.services import Services
 from plugin.talking import books_of, portal_rest
 from plugin.usecases import NotAllowed, connect_xero, list_invoices
@@ -96,7 +115,10 @@ def confirm(services: Services, visitor: Visitor) -> None:
         fault = next(iter(_all_faults(choices, known).values()), None)
         if fault is not None:
             raise Problem(fault.code, **fault.params)
+        tx.execute(select(Connection.id).where(Connection.id == live.id).with_for_update())  # a second press of the button comes after this one
         before = current_settings(tx, visitor.portal_id, live.organisation_id)
+        if before is not None and before[1] == choices:
+            return
         tx.add(
             SettingsVersion(
                 portal_id=visitor.portal_id,
@@ -149,11 +171,7 @@ def _facts(services: Services, visitor: Visitor, live: Connection) -> dict[str, 
         "rates": [[name, None if rate is None else plain(rate)] for name, rate in bitrix24_stages.tax_rates(rest)],
     }
     with services.db.transaction() as tx:
-        kept = tx.scalar(select(SetUp).where(SetUp.portal_id == visitor.portal_id, SetUp.organisation_id == live.organisation_id).with_for_update())
-        if kept is None:
-            kept = SetUp(portal_id=visitor.portal_id, organisation_id=live.organisation_id, step=1, draft={}, updated_at=now)
-            tx.add(kept)
-        kept.facts = facts
+        _row(tx, visitor, live, now).facts = facts
     return facts
 
 
@@ -235,11 +253,15 @@ def _proposal(session: Session, live: Connection, facts: Mapping[str, Any], toda
 def _store(services: Services, visitor: Visitor, live: Connection, choices: Settings, step: int) -> None:
     now = services.now()
     with services.db.transaction() as tx:
-        row = tx.scalar(select(SetUp).where(SetUp.portal_id == visitor.portal_id, SetUp.organisation_id == live.organisation_id).with_for_update())
-        if row is None:
-            row = SetUp(portal_id=visitor.portal_id, organisation_id=live.organisation_id, draft={}, updated_at=now)
-            tx.add(row)
+        row = _row(tx, visitor, live, now)
         row.draft, row.step, row.updated_at = choices.to_json(), step, now
+
+
+def _row(tx: Transaction, visitor: Visitor, live: Connection, now: datetime) -> SetUp:
+    """The draft, locked; made by the first of two pages that need it."""
+    mine = {"portal_id": visitor.portal_id, "organisation_id": live.organisation_id}
+    ensure_row(tx, SetUp, **mine, draft={}, updated_at=now)
+    return tx.scalars(select(SetUp).filter_by(**mine).with_for_update()).one()
 
 
 def _take_organisation(choices: Settings, form: Form, known: _Known) -> tuple[Settings, dict[str, Told]]:
@@ -251,11 +273,11 @@ def _take_organisation(choices: Settings, form: Form, known: _Known) -> tuple[Se
         faults["start_date"] = Told("setup.date_invalid")
     if start is None and "start_date" not in faults:
         faults["start_date"] = Told("setup.date_missing")
-    sellers = tuple(int(one) for one in form.getlist("seller") if one.isdigit() and int(one) in known.sellers)
+    sellers = tuple(int(one) for one in form.getlist("seller") if one.isdecimal() and int(one) in known.sellers)
     if known.sellers and not sellers:
         faults["seller"] = Told("setup.seller_missing")
     prefix = str(form.get("number_prefix", "")).strip()
-    policy = "xero" if form.get("number_policy", "crm") == "xero" else "crm"
+    policy: Literal["crm", "xero"] = "xero" if form.get("number_policy", "crm") == "xero" else "crm"
     choices = replace(
         choices,
         start_date=start,
@@ -300,14 +322,19 @@ def _ledger_faults(choices: Settings, known: _Known) -> dict[str, Told]:
 
 
 def _take_stages(choices: Settings, form: Form, known: _Known) -> tuple[Settings, dict[str, Told]]:
-    ids = {one.id for one in known.stages}
-    forward = {one: form.get(f"stage:{one}", "") for one in ids if form.get(f"stage:{one}", "") in STAGE_STATUSES and f"stage:{one}" in form}
-    back = {word: form.get(f"status:{word}", "") for word in STATUS_WORDS if form.get(f"status:{word}", "") in ids}
+    named = {one.id: str(form.get(f"stage:{one.id}", "")) for one in known.stages if f"stage:{one.id}" in form}
+    forward = {one: status for one, status in named.items() if status in STAGE_STATUSES}
+    faults = {f"stage:{one}": Told("setup.status_unknown", {"status": status[:32]}) for one, status in named.items() if one not in forward}
+    back = {word: str(form.get(f"status:{word}", ""))[:64] for word in STATUS_WORDS if form.get(f"status:{word}", "")}
     choices = replace(choices, stage_to_status={**choices.stage_to_status, **forward}, status_to_stage=back)
-    return choices, _stage_faults(choices, known)
+    return choices, faults | _stage_faults(choices, known)
 
 
 def _stage_faults(choices: Settings, known: _Known) -> dict[str, Told]:
+    ids = {one.id for one in known.stages}
+    faults = {f"status:{word}": Told("setup.stage_unknown", {"stage": stage}) for word, stage in choices.status_to_stage.items() if stage not in ids}
+    if faults:
+        return faults
     if known.stages and not any(choices.stage_to_status.get(one.id) for one in known.stages):
         return {"stages": Told("setup.nothing_would_go")}
     return {}
@@ -417,14 +444,16 @@ def _account_option(account: Account) -> Option:
 
 def _effects(before: Settings, after: Settings, links: int) -> tuple[Told, ...]:
     """What saving would change, in sentences, before it is confirmed."""
-    told = []
-    for name in ("income_account", "expense_account", "start_date", "number_policy", "number_prefix", "create_contacts", "create_items", "item_code_source"):
-        if getattr(before, name) != getattr(after, name):
-            told.append(Told(f"effect.{name}", {"before": str(getattr(before, name)), "after": str(getattr(after, name))}))
+    plain_ones = ("income_account", "expense_account", "start_date", "number_policy", "number_prefix", "create_contacts", "create_items", "item_code_source")
+    told = [
+        Told(f"effect.{name}", {"before": str(getattr(before, name)), "after": str(getattr(after, name))})
+        for name in plain_ones
+        if getattr(before, name) != getattr(after, name)
+    ]
     for name in ("stage_to_status", "status_to_stage", "taxes", "sellers"):
         one, other = getattr(before, name), getattr(after, name)
         if one != other:
-            changed = sum(1 for key in {*one, *other} if one.get(key) != other.get(key)) if isinstance(one, dict) else abs(len(one) - len(other)) or 1
+            changed = sum(1 for key in {*one, *other} if one.get(key, "") != other.get(key, "")) if isinstance(one, dict) else len(set(one) ^ set(other))
             told.append(Told(f"effect.{name}", {"count": changed}))
     if told and links:
         told.append(Told("effect.already_sent", {"count": links}))

@@ -7,9 +7,10 @@ from flask import Flask
 
 def register(app: Flask) -> None:
     """Give the app its pages. `app.extensions["tallybridge"]` must hold the services before the first request."""
-    from plugin.web import failures, frame, language, policy, public, render, xero_window
+    from plugin.web import failures, frame, here, language, policy, public, render, xero_window
 
     app.config.setdefault("MAX_CONTENT_LENGTH", 4 * 1024 * 1024)
+    app.url_map.converters["int"] = here.Id
     language.register(app)
     render.register(app)
     policy.register(app)

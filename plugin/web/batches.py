@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from plugin.usecases import batches, send_to_xero
 from plugin.usecases.shown import BatchShown
-from plugin.web.here import services, visitor
+from plugin.web.here import services, visitor, whole, whole_numbers
 from plugin.web.invoices import asked_filter
 from plugin.web.render import instead, page, part
 
@@ -19,7 +19,7 @@ blueprint = Blueprint("batches", __name__, url_prefix="/batches")
 @blueprint.get("")
 def listed() -> ResponseReturnValue:
     """All batches that this person may see, newest first."""
-    number = request.args.get("page", 1, type=int)
+    number = whole(request.args.get("page", ""))
     found, pages = batches.listed(services(), visitor(), number)
     return page("batches/list.html", "batches", batches=found, number=number, pages=pages)
 
@@ -33,7 +33,7 @@ def order() -> ResponseReturnValue:
         services(),
         visitor(),
         kind=kind,
-        ids=None if everything else request.form.getlist("id", type=int),
+        ids=None if everything else whole_numbers(request.form.getlist("id")),
         filter=asked_filter(request.form) if everything else None,
         all_linked="all_linked" in request.form,
         as_new="as_new" in request.form,
@@ -82,7 +82,7 @@ def again(batch_id: int) -> ResponseReturnValue:
 
 
 def _shown(batch_id: int) -> BatchShown:
-    number, show = request.values.get("page", 1, type=int), request.values.get("show", "")
+    number, show = whole(request.values.get("page", "")), request.values.get("show", "")
     return batches.shown(services(), visitor(), batch_id, page=number, show=show)
 
 

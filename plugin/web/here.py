@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterable
+from typing import Any, cast
 
 from flask import current_app, g
+from werkzeug.routing import IntegerConverter, Map
 
 from plugin.domain.crm import Visitor
 from plugin.services import Services
 from plugin.web.frame_pass import Claims, FramePasses
+
+#: No id and no page is larger; a database would refuse the number before it could find nothing under it.
+LARGEST = 2**31 - 1
+
+
+class Id(IntegerConverter):
+    """`<int:…>` in an address: what no database can hold is not here."""
+
+    def __init__(self, map: Map, *arguments: Any, **more: Any) -> None:
+        super().__init__(map, *arguments, **{"max": LARGEST, **more})
+
+
+def whole(written: str, default: int = 1) -> int:
+    """A number in a request; what is none, or beyond all sense, counts as not given."""
+    short = written.isascii() and written.isdigit() and len(written) <= 10
+    return int(written) if short and int(written) <= LARGEST else default
+
+
+def whole_numbers(written: Iterable[str]) -> list[int]:
+    """The ids in a request, without what is none."""
+    return [number for number in (whole(one, 0) for one in written) if number]
 
 
 def services() -> Services:

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from plugin.usecases import NotHere, list_invoices, preferences
 from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoiceRow
-from plugin.web.here import services, visitor
+from plugin.web.here import services, visitor, whole, whole_numbers
 from plugin.web.render import page, part
 from plugin.web.words import PAGE_SIZES, PERIODS, STATES
 
@@ -45,7 +45,7 @@ def keep_view() -> ResponseReturnValue:
 @blueprint.get("/rows")
 def rows() -> ResponseReturnValue:
     """The cells of some rows, refreshed in place while work runs."""
-    found = list_invoices.rows(services(), visitor(), request.args.getlist("id", type=int)[:50])
+    found = list_invoices.rows(services(), visitor(), whole_numbers(request.args.getlist("id")[:50]))
     return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"])
 
 
@@ -73,7 +73,7 @@ def asked_filter(asked: Mapping[str, str]) -> InvoiceFilter:
     period = _among(asked.get("period", ""), PERIODS)
     custom = period == "custom"
     return InvoiceFilter(
-        page=_number(asked.get("page", ""), 1),
+        page=max(1, min(whole(asked.get("page", "")), 1_000_000)),
         size=_size(str(preferences.get(services(), visitor()).get("page_size", 25))),
         search=asked.get("search", "").strip()[:200],
         state=_among(asked.get("state", ""), STATES),
@@ -94,12 +94,8 @@ def _among(value: str, known: Mapping[str, object]) -> str:
     return value if value in known else ""
 
 
-def _number(value: str, default: int) -> int:
-    return max(1, int(value)) if value.isascii() and value.isdigit() and len(value) < 7 else default
-
-
 def _size(value: str) -> int:
-    size = _number(value, 25)
+    size = whole(value, 25)
     return size if size in PAGE_SIZES else 25
 
 

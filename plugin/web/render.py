@@ -10,7 +10,7 @@ from typing import Any
 
 from babel.dates import format_skeleton, format_time
 from babel.numbers import format_currency
-from flask import Flask, Response, current_app, g, make_response, render_template, url_for
+from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask_babel import format_date, format_timedelta, get_locale, get_timezone
 
 from plugin import sentences
@@ -103,10 +103,13 @@ def way_out(one: Told) -> tuple[str, str] | None:
 
 
 def asset(name: str) -> str:
-    """The address of a static file; it changes with the content, so that browsers may keep it. A page of rows asks hundreds of times."""
+    """The address of a static file; it changes with the content, so that browsers may keep it. A page of rows asks hundreds of times.
+
+    Put together by hand: a request whose Host is no name has no routes to ask, and its refusal has a stylesheet too.
+    """
     addresses: dict[str, str] = g.setdefault("asset_addresses", {})
     if name not in addresses:
-        addresses[name] = url_for("static", filename=name, v=_fingerprint(name))
+        addresses[name] = f"{request.script_root}{current_app.static_url_path}/{name}?v={_fingerprint(name)}"
     return addresses[name]
 
 

@@ -27,12 +27,16 @@ class Limits:
     """Bucket levels by source address and operating seconds by method and minute, of one portal."""
 
     enforced: bool = True
+    pace: float = 1.0
     operating_limit: float = OPERATING_LIMIT
     request_ceiling: float = REQUEST_CEILING
     #: Simulated cost of single methods, set by tests; others come from `COSTS`.
     costs: dict[str, float] = field(default_factory=dict)
     _levels: dict[str, tuple[float, float]] = field(default_factory=dict)
     _minutes: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    def _minute(self, now: float) -> int:
+        return int(now * self.pace // 60)
 
     def cost(self, method: str) -> float:
         if method in self.costs:
@@ -43,7 +47,7 @@ class Limits:
         """One request into the bucket of this source address, or 503."""
         drain, size = BUCKETS.get(plan, BUCKETS["standard"])
         level, at = self._levels.get(source, (0.0, now))
-        level = max(0.0, level - drain * max(0.0, now - at))
+        level = max(0.0, level - drain * self.pace * max(0.0, now - at))
         if level + 1 > size:
             self._levels[source] = (level, now)
             raise RestError("QUERY_LIMIT_EXCEEDED", "Too many requests", 503)
@@ -55,7 +59,7 @@ class Limits:
     def operating(self, method: str, now: float) -> float:
         """Seconds of this method in the last ten one-minute buckets."""
         minutes = self._minutes.get(method, {})
-        current = int(now // 60)
+        current = self._minute(now)
         for old in [one for one in minutes if one <= current - 10]:
             del minutes[old]
         return sum(minutes.values())
@@ -66,10 +70,10 @@ class Limits:
 
     def spend(self, method: str, seconds: float, now: float) -> None:
         minutes = self._minutes.setdefault(method, {})
-        current = int(now // 60)
+        current = self._minute(now)
         minutes[current] = minutes.get(current, 0.0) + seconds
 
     def reset_at(self, method: str, now: float) -> int:
         """When the oldest bucket of this method falls out."""
-        minutes = self._minutes.get(method) or {int(now // 60): 0.0}
-        return (min(minutes) + 10) * 60
+        minutes = self._minutes.get(method) or {self._minute(now): 0.0}
+        return int((min(minutes) + 10) * 60 / self.pace)

@@ -54,7 +54,7 @@ class Portal:
         self.troubles: set[str] = set()
         self.confirm_methods: dict[str, bool | None] = {}
         self.webhook_secret = hashlib.md5(f"webhook {name}".encode(), usedforsecurity=False).hexdigest()[:16]
-        self.limits = Limits(enforced=not on_premise)
+        self.limits = Limits(enforced=not on_premise, pace=settings.pace)
         self.users: dict[int, User] = {}
         self.user_fields: dict[int, Item] = {}
         self.user_field_version = 0

@@ -21,7 +21,7 @@ RAPID_SECONDS = 1_800
 class Meter:
     """Calls in a window of so many seconds, counted in both ways the sources tell of."""
 
-    def __init__(self, seconds: int, offset: float) -> None:
+    def __init__(self, seconds: float, offset: float) -> None:
         self._seconds = seconds
         self._offset = offset % seconds
         self._window = -1
@@ -74,17 +74,18 @@ class Limits:
 
     controls: Controls
     started: float
+    pace: float = 1.0
     allowances: dict[str, Allowance] = field(default_factory=dict)
     app: Meter = field(init=False)
 
     def __post_init__(self) -> None:
-        self.app = Meter(60, self.started)
+        self.app = Meter(60 / self.pace, self.started)
 
     def of(self, tenant_id: str) -> Allowance:
         """Each organisation's windows turn at a moment of their own (X§3.1)."""
         if tenant_id not in self.allowances:
             turn = sum(tenant_id.encode()) % 7
-            self.allowances[tenant_id] = Allowance(Meter(60, self.started - turn), Meter(DAY_SECONDS, self.started - turn * 3600))
+            self.allowances[tenant_id] = Allowance(Meter(60 / self.pace, self.started - turn), Meter(DAY_SECONDS, self.started - turn * 3600))
         return self.allowances[tenant_id]
 
     def _rolling(self, name: str) -> bool:

@@ -35,7 +35,7 @@ class World:
     def fill(self) -> None:
         """As freshly seeded."""
         self.identity = Identity(self.controls, self.settings)
-        self.limits = Limits(self.controls, self.controls.clock.now().timestamp())
+        self.limits = Limits(self.controls, self.controls.clock.now().timestamp(), self.settings.pace)
         self.idempotency = Idempotency()
         self.books.clear()
         demo.fill(self.books, self.identity)

@@ -1,0 +1,288 @@
+"""One trial: orders through HTTP, one fault in the middle, quiet, an account of both sides."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from plugin.domain.settings import Settings
+from plugin.models import Batch, Bitrix24Login, Job, Lease, SettingsVersion
+from tests.chaos.audit import audit
+from tests.chaos.drawing import Drawn
+from tests.chaos.system import WORKER_NAMES, Person, System
+
+DEADLINE = 45.0
+#: A job that waits longer than this for its next try, with a reason, has ended its part in the trial.
+STATED_WAIT = timedelta(seconds=8)
+#: A standstill that nobody reaches is given up after this; the blow falls all the same.
+REACH = 2.5
+
+
+class Trial:
+    """A drawn trial in a running system."""
+
+    def __init__(self, system: System, drawn: Drawn) -> None:
+        self.system, self.drawn = system, drawn
+        self.chance = Random(drawn.seed + 1)
+        self.began = time.monotonic()
+        self.timeline: list[str] = []
+        self.batches: list[int] = []
+        self.ids: list[int] = []
+        self.errors: list[str] = []
+        self.cancelled = False
+        self._threads: list[threading.Thread] = []
+
+    def note(self, text: str) -> None:
+        self.timeline.append(f"{time.monotonic() - self.began:7.3f}  {text}")
+
+    def run(self) -> list[str]:
+        """Live it. Returns every difference that the audit found; none means well."""
+        system, drawn = self.system, self.drawn
+        system.refusals.clear()
+        system.ask("reset")
+        self._set_policy(drawn.number_policy)
+        self.ids = system.ask("new", count=drawn.count, seed=drawn.seed)
+        if drawn.earlier:
+            self._send_before(self.ids[: drawn.earlier])
+        for partner, positions in drawn.switches.items():
+            system.ask("switches", partner=partner, positions=positions)
+        try:
+            self._live()
+            for thread in self._threads:
+                thread.join(timeout=60)
+            self._quieten()
+            found = self.errors + audit(self)
+            if drawn.again and not found:
+                self._once_more()
+                found = self.errors + audit(self, last=True)
+        finally:
+            system.ask("reset")
+        found += [f"the page failed: {one}" for one in system.refusals if " 500: " in one and "cut the database" not in drawn.blow]
+        return found
+
+    # --- orders
+
+    def _live(self) -> None:
+        drawn, system = self.drawn, self.system
+        if drawn.fault:
+            partner, name, fault = drawn.fault
+            system.ask("arm", partner=partner, fault=fault)
+            self.note(f"armed {partner}: {name}")
+        batch = self._ordered(system.alice, self.ids)
+        if drawn.blow:
+            self._beside(self._strike)
+        if drawn.twice_clicked:
+            self._beside(lambda: self._send(system.alice, self.ids))
+        if drawn.second:
+            some = self.ids[:: self.chance.choice((1, 2, 3))]
+            self._beside(lambda: self._send(system.tom if drawn.second == "Tama" else system.sam, some))
+        if drawn.edit_after is not None:
+            self._beside(lambda: self._edit(self.chance.choice(self.ids)), drawn.edit_after)
+        if drawn.pull_after is not None and drawn.earlier:
+            self._beside(lambda: self._pull(self.ids[: drawn.earlier]), drawn.pull_after)
+        if batch is None:
+            return
+        if drawn.cancel_after is not None:
+            self._beside(lambda: self._cancel(batch), drawn.cancel_after)
+        if drawn.twice_confirmed:
+            self._beside(lambda: system.alice.confirm(batch))
+        system.alice.confirm(batch)
+        self.note(f"confirmed batch {batch}")
+
+    def _beside(self, work: Callable[[], None], after: float = 0.0) -> None:
+        def live() -> None:
+            time.sleep(after)
+            try:
+                work()
+            except Exception as error:
+                self.errors.append(f"{type(error).__name__}: {error}")
+
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _ordered(self, person: Person, ids: list[int], kind: str = "send") -> int | None:
+        batch = person.order(ids, kind)
+        if batch is not None:
+            self.batches.append(batch)
+        self.note(f"user {person.user} ordered {kind} of {len(ids)}: batch {batch}")
+        return batch
+
+    def _send(self, person: Person, ids: list[int]) -> None:
+        batch = self._ordered(person, ids)
+        if batch is not None:
+            person.confirm(batch)
+            self.note(f"confirmed batch {batch}")
+
+    def _send_before(self, ids: list[int]) -> None:
+        """Some have been sent in peace before, and were changed since."""
+        self._send(self.system.alice, ids)
+        self._quieten()
+        if self.drawn.pull_after is not None:
+            self.system.ask("approve", ids=ids[::2])
+        for crm_id in ids[1::2]:
+            self.system.ask("edit", id=crm_id, quantity=self.chance.randint(10, 20))
+
+    def _once_more(self) -> None:
+        self.system.ask("reset")
+        self.note("once more, in peace")
+        self._send(self.system.alice, self.ids)
+        self._quieten()
+
+    def _pull(self, ids: list[int]) -> None:
+        self._ordered(self.system.tom, ids, "pull")
+
+    def _edit(self, crm_id: int) -> None:
+        self.system.ask("edit", id=crm_id, quantity=self.chance.randint(21, 40))
+        self.note(f"invoice {crm_id} edited")
+
+    def _cancel(self, batch: int) -> None:
+        self.system.alice.cancel(batch)
+        self.cancelled = True
+        self.note(f"cancelled batch {batch}")
+
+    def _set_policy(self, policy: str) -> None:
+        """Numbers from the CRM, or Xero's own: a new version of the settings, as the set-up writes it."""
+        with self.system.rows() as session:
+            newest = session.scalars(select(SettingsVersion).order_by(SettingsVersion.number.desc()).limit(1)).one()
+            settings = Settings.from_json(newest.body)
+            if settings.number_policy == policy:
+                return
+            changed = replace(settings, number_policy=policy)  # type: ignore[arg-type]
+            row = SettingsVersion(
+                portal_id=newest.portal_id,
+                organisation_id=newest.organisation_id,
+                number=newest.number + 1,
+                body=changed.to_json(),
+                created_by=newest.created_by,
+                created_at=datetime.now(UTC),
+            )
+            session.add(row)
+            session.commit()
+
+    # --- the one fault
+
+    def _strike(self) -> None:
+        instant, system = self.drawn.instant, self.system
+        if instant.partner:
+            kind = "hold_after" if instant.after else "hold"
+            fault = {"kind": kind, "method": instant.method, "path": instant.path, "skip": instant.nth - 1, "seconds": 20.0}
+            number = system.ask("arm", partner=instant.partner, fault=fault)
+            give_up = time.monotonic() + REACH
+            while time.monotonic() < give_up and not system.ask("reached", number=number):
+                time.sleep(0.01)
+            self.note("at the instant" if time.monotonic() < give_up else "nobody came to the instant")
+        else:
+            time.sleep(instant.seconds)
+        self.note(self.drawn.blow)
+        _BLOWS[self.drawn.blow](self)
+        system.ask("release")
+        self.note("released")
+
+    def _kill_conductor(self) -> None:
+        """The worker that holds a lease just now; any, if none does."""
+        with self.system.rows() as session:
+            owners = session.scalars(select(Lease.owner).where(Lease.owner.is_not(None), Lease.name.not_like("sweep%")).order_by(Lease.name)).all()
+        pids = {str(self.system.kept.pid(name)): name for name in WORKER_NAMES}
+        holders = [pids[pid] for owner in owners if (pid := str(owner).split(":")[1]) in pids]
+        self.system.kept.kill(holders[0] if holders else self.chance.choice(WORKER_NAMES))
+
+    def _kill_worker(self) -> None:
+        self.system.kept.kill(self.chance.choice(WORKER_NAMES))
+
+    def _kill_workers(self) -> None:
+        for name in WORKER_NAMES:
+            self.system.kept.kill(name)
+
+    def _workers_stay_away(self) -> None:
+        """Longer than Xero's memory of a key: whatever was in the air has to be looked for."""
+        with self.system.kept.held_down(WORKER_NAMES):
+            self.system.ask("release")
+            time.sleep(17)
+
+    def _offline(self) -> None:
+        self.system.ask("offline", on=True)
+        self.system.ask("release")
+        time.sleep(0.7)
+        self.system.ask("offline", on=False)
+
+    def _xero_refresh_lost(self) -> None:
+        self.system.ask("expire", partner="xero")
+        self.system.ask("arm", partner="xero", fault={"kind": "lost", "path": "/connect/token", "times": self.chance.choice((1, 2, 3))})
+
+    def _bitrix24_refresh_lost(self) -> None:
+        self.system.ask("expire", partner="bitrix24")
+        self.system.ask("arm", partner="bitrix24", fault={"kind": "lost", "path": "/oauth/token", "times": self.chance.choice((1, 2))})
+
+    # --- quiet
+
+    def _quieten(self) -> None:
+        """Until everything ordered has ended, or waits for a time that is stated."""
+        give_up = time.monotonic() + DEADLINE
+        left: list[str] = ["never looked"]
+        calm = 0
+        while time.monotonic() < give_up:
+            try:
+                left = self._left()
+            except SQLAlchemyError as error:
+                left = [f"the database did not answer: {type(error).__name__}"]
+            calm = 0 if left else calm + 1
+            if calm >= 2:
+                self.note("quiet")
+                return
+            if any("login" in one or "grant" in one or "person" in one for one in left):
+                self._open_again()
+            time.sleep(0.05)
+        self.errors.append(f"not quiet after {DEADLINE} s: {left[:5]} and {max(0, len(left) - 5)} more")
+
+    def _left(self) -> list[str]:
+        now = datetime.now(UTC)
+        with self.system.rows() as session:
+            jobs = session.scalars(select(Job).where(Job.state != "done")).all()
+            batches = session.scalars(select(Batch).where(Batch.id.in_(self.batches), Batch.state.in_(("running", "preparing")))).all()
+        open_jobs = [one for one in jobs if one.state == "running" or one.run_at < now + STATED_WAIT or not one.problem_code]
+        waiting = [f"{one.kind} {one.subject} {one.state} {one.problem_code or ''} {one.attempts}" for one in open_jobs]
+        if not jobs:
+            waiting += [f"batch {one.id} is {one.state} though no job is left" for one in batches]
+        return waiting
+
+    def _open_again(self) -> None:
+        """A grant is gone, as Bitrix24 may do after a lost refresh: the banner asks somebody to open the app."""
+        with self.system.rows() as session:
+            gone = session.scalars(select(Bitrix24Login.user_id).where(Bitrix24Login.problem.is_not(None))).all()
+        for person in (self.system.alice, self.system.tom, self.system.sam):
+            if person.user in gone:
+                self.note(f"user {person.user} opens the app again")
+                person.open()
+
+    def told(self) -> dict[str, Any]:
+        """For the report of a failure."""
+        return {"seed": self.drawn.seed, "trial": str(self.drawn), "ids": self.ids, "batches": self.batches, "refusals": self.system.refusals[-20:]}
+
+
+_BLOWS: dict[str, Callable[[Trial], None]] = {
+    "kill the conductor": Trial._kill_conductor,
+    "kill a worker": Trial._kill_worker,
+    "kill all workers": Trial._kill_workers,
+    "kill web": lambda trial: trial.system.kept.kill("web"),
+    "kill sweep": lambda trial: trial.system.kept.kill("sweep"),
+    "kill Redis, kept": lambda trial: trial.system.kill_redis(emptied=False),
+    "kill Redis, emptied": lambda trial: trial.system.kill_redis(emptied=True),
+    "hang Redis": lambda trial: trial.system.hang_redis(0.8),
+    "cut the database": lambda trial: trial.system.cut_database(),
+    "organisation offline": Trial._offline,
+    "Xero's token expires": lambda trial: trial.system.ask("expire", partner="xero"),
+    "Xero's token expires and the refresh is lost": Trial._xero_refresh_lost,
+    "Bitrix24's tokens expire": lambda trial: trial.system.ask("expire", partner="bitrix24"),
+    "Bitrix24's tokens expire and the refresh is lost": Trial._bitrix24_refresh_lost,
+    "another app uses the minute": lambda trial: trial.system.ask("leave", minute=trial.chance.randint(0, 3)),
+    "workers stay away": Trial._workers_stay_away,
+}
