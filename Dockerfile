@@ -11,7 +11,7 @@ RUN useradd --system --uid 10001 --no-create-home tallybridge
 WORKDIR /app
 COPY requirements.lock ./
 RUN pip install --no-deps --require-hashes -r requirements.lock
-COPY wsgi.py ./
+COPY wsgi.py gunicorn.conf.py ./
 COPY plugin plugin
 COPY migrations migrations
 COPY templates templates
