@@ -69,6 +69,13 @@ def register(app: Flask) -> None:
         click.echo("All is well." if not faults else f"{len(faults)} thing(s) to put right.")
         raise SystemExit(1 if faults else 0)
 
+    @app.cli.command("reseal")
+    def reseal() -> None:
+        """Seal every stored secret with the first of ENCRYPTION_KEYS; afterwards the other keys can go."""
+        from plugin.usecases.reseal_secrets import reseal
+
+        click.echo(f"{reseal(_services())} secret(s) lie under the first key now.")
+
     @app.cli.command("new-key")
     def new_key() -> None:
         """Print a fresh key for ENCRYPTION_KEYS."""

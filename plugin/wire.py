@@ -6,6 +6,7 @@ import fnmatch
 import ipaddress
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -51,8 +52,37 @@ class Answer:
     request_id: str
 
     def json(self) -> Any:
-        """The body as JSON with money as Decimal; `ValueError` when it is something else (an HTML page, say)."""
-        return json.loads(self.body, parse_float=Decimal)
+        """The body as JSON with money as Decimal; `ValueError` when it is something else (an HTML page, say), or beyond all sense."""
+        try:
+            read = json.loads(self.body, parse_float=_decimal, parse_constant=_no_number)
+            return _fit(read) if _UNFIT.search(self.body) else read
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+#: What JSON can write and neither database can keep: NUL, and halves of characters. Whole characters beyond 16 bits look alike.
+_UNFIT = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+#: No amount of money and no quantity has more digits before or behind its point.
+_DIGITS = 30
+
+
+def _decimal(written: str) -> Decimal:
+    value = Decimal(written)
+    if value and abs(value.adjusted()) > _DIGITS:
+        raise ValueError(f"{written[:40]} is no sensible number")
+    return value
+
+
+def _no_number(written: str) -> Any:
+    raise ValueError(f"{written} is not JSON")
+
+
+def _fit(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_fit(name): _fit(one) for name, one in value.items()}
+    return [_fit(one) for one in value] if isinstance(value, list) else value
 
 
 class Addresses:

@@ -117,4 +117,4 @@ def _map(value: Any) -> dict[str, Any]:
 
 def _word(values: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
-    return value if isinstance(value, str) else ""
+    return value if isinstance(value, str) and value.isprintable() else ""

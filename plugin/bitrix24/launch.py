@@ -89,7 +89,8 @@ def parse_launch(query: Mapping[str, str], form: Mapping[str, str]) -> Launch:
     """Read the claims; names are case sensitive, `member_id` among them in lower case (B§1.4)."""
 
     def claim(name: str) -> str:
-        return (form.get(name) or query.get(name) or "")[:LIMIT]
+        value = (form.get(name) or query.get(name) or "")[:LIMIT]
+        return value if value.isprintable() else ""  # control characters are in no real one, and a database may refuse them
 
     missing = [name for name in ("AUTH_ID", "member_id", "DOMAIN") if not claim(name)]
     if missing:
@@ -99,7 +100,7 @@ def parse_launch(query: Mapping[str, str], form: Mapping[str, str]) -> Launch:
     return Launch(
         domain=claim("DOMAIN").lower(),
         secure=claim("PROTOCOL") != "0",
-        lang=claim("LANG").lower() or "en",
+        lang=claim("LANG").lower()[:8] or "en",
         app_sid=claim("APP_SID"),
         access_token=claim("AUTH_ID"),
         refresh_token=claim("REFRESH_ID"),

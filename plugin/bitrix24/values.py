@@ -11,6 +11,8 @@ from plugin.domain.problems import Problem
 
 #: Bitrix24's ids are MySQL's INT; what is larger is no id and has no room in a column.
 LARGEST = 2**31 - 1
+#: No amount of a CRM has more digits before or behind its point; arithmetic with them would never end.
+DIGITS = 18
 
 
 def ident(value: Any) -> int | None:
@@ -42,9 +44,12 @@ def optional_amount(value: Any) -> Decimal | None:
     if value is None or value == "" or value is False:
         return None
     try:
-        return Decimal(str(value))
+        read = Decimal(str(value))
     except InvalidOperation as error:
         raise Problem("bitrix24.unreadable", value=value) from error
+    if not read.is_finite() or (read and abs(read.adjusted()) > DIGITS):
+        raise Problem("bitrix24.unreadable", value=str(value)[:40])
+    return read
 
 
 def moment(value: Any) -> datetime | None:

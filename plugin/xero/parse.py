@@ -13,6 +13,7 @@ from plugin.domain.ledger import ZERO_GUID
 _MS_DATE = re.compile(r"^/Date\((-?\d+)([+-]\d{4})?\)/$")
 _ISO = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?)?(Z|[+-]\d{2}:?\d{2})?$")
 _CENT = Decimal("0.01")
+_DIGITS = 18
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,7 +65,7 @@ def optional_amount(value: object) -> Decimal | None:
         found = Decimal(value)
     except InvalidOperation:
         return None
-    return found if found.is_finite() else None
+    return found if found.is_finite() and abs(found.adjusted()) <= _DIGITS else None
 
 
 def guid(value: object) -> str:

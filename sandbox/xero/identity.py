@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -182,11 +183,12 @@ class Identity:
 
     # Consent.
 
-    def consent(self, user: User, tenant_id: str | None, scopes: tuple[str, ...], redirect_uri: str, challenge: str) -> str:
-        """The user says yes: a connection, and a code to fetch tokens with. Scopes add up (X§1.6)."""
+    def consent(self, user: User, tenant_id: str | None, scopes: tuple[str, ...], redirect_uri: str, challenge: str, others: Sequence[str] = ()) -> str:
+        """The user says yes: a connection or several, and a code to fetch tokens with. Scopes add up (X§1.6)."""
         event = new_id()
-        if tenant_id is not None:
-            self._connect(user, tenant_id, event)
+        for one in (tenant_id, *others):
+            if one is not None:
+                self._connect(user, one, event)
         granted = self.consented.setdefault(user.id, set())
         granted |= set(scopes)
         code = secrets.token_urlsafe(32)

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from werkzeug.wrappers import Response as Redirect
 
 from sandbox.xero.errors import Halt, not_found, problem
-from sandbox.xero.identity import CONNECTING_ROLES, ISSUER, SIGN_IN, Connection, OAuthError, User, jwks
+from sandbox.xero.identity import CONNECTING_ROLES, ISSUER, SIGN_IN, Connection, Membership, OAuthError, User, jwks
 from sandbox.xero.words import iso_seven, to_json
 
 if TYPE_CHECKING:
@@ -174,13 +174,19 @@ def _decide(world: World, asked: ConsentRequest) -> Redirect | str:
     if user is None:
         raise PageError("login_required", "Choose somebody to log in as")
     if asked.signs_in_only and request.form.get("decision") == "allow":
-        return _allow(world, asked, user, None)
-    tenant = request.form.get("organisation", "")
+        return _allow(world, asked, user)
+    tenant, several = request.form.get("organisation", ""), world.switch("bulk_connections") == "on"
     mine = [one for one in world.identity.memberships if one.user == user]
     if request.form.get("decision") != "allow" or not (tenant or asked.signs_in_only):
         choices = [(world.books[one.tenant_id].organisation, one.role) for one in mine]
-        return render_template("xero/consent.html", user=user, choices=choices, asked=asked, query=request.query_string.decode())
-    membership = next((one for one in mine if one.tenant_id == tenant), None)
+        return render_template("xero/consent.html", user=user, choices=choices, asked=asked, query=request.query_string.decode(), several=several)
+    chosen = list(dict.fromkeys(request.form.getlist("organisation"))) if several else [tenant]
+    for one in chosen:
+        _check_role(user, next((each for each in mine if each.tenant_id == one), None))
+    return _allow(world, asked, user, *chosen)
+
+
+def _check_role(user: User, membership: Membership | None) -> None:
     if membership is None or membership.role not in CONNECTING_ROLES:
         role = "no access to it" if membership is None else f"the role {membership.role.title()}"
         raise PageError(
@@ -188,17 +194,18 @@ def _decide(world: World, asked: ConsentRequest) -> Redirect | str:
             f"{user.name} has {role}. Only a user with the Standard or Adviser role can connect an app to this organisation.",
             403,
         )
-    return _allow(world, asked, user, tenant)
 
 
-def _allow(world: World, asked: ConsentRequest, user: User, tenant: str | None) -> Redirect:
-    if tenant is not None and world.identity.connection(user, tenant) is None:
+def _allow(world: World, asked: ConsentRequest, user: User, *tenants: str) -> Redirect:
+    for tenant in tenants:
+        if world.identity.connection(user, tenant) is not None:
+            continue
         refusal = _connection_refusal(world, tenant)
         if refusal and world.switch("tier_refusal") == "access_denied":
             return asked.back(error="access_denied", error_description=refusal)
         if refusal:
             raise PageError("connection_limit", refusal, 403)
-    code = world.identity.consent(user, tenant, asked.scopes, asked.redirect_uri, asked.challenge)
+    code = world.identity.consent(user, tenants[0] if tenants else None, asked.scopes, asked.redirect_uri, asked.challenge, tenants[1:])
     granted = " ".join(world.identity.codes[code].scopes)
     session = {"session_state": secrets.token_urlsafe(32)} if world.switch("session_state") == "sent" else {}
     return asked.back(code=code, scope=granted, **session)

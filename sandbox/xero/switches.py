@@ -12,6 +12,7 @@ ALL: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("broad_scopes", ("refused", "accepted"), "X§1.6: apps created since March 2026 hold granular scopes only"),
     ("pkce_on_web_app", ("accepted", "refused"), "X§1.1 unverified: PKCE beside the secret of a web app"),
     ("cancel", ("access_denied", "stays"), "X§1.2 unverified: what Cancel does: back with access_denied, or an end page at Xero"),
+    ("bulk_connections", ("off", "on"), "X§1.2: with an Advanced tier, several organisations may be chosen in one consent"),
     ("session_state", ("sent", "absent"), "X§1.2 unverified: session_state on the callback"),
     ("organisation_id", ("equals_tenant", "differs"), "X§6.7 unverified: OrganisationID equals the tenant id"),
     # requests

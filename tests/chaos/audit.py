@@ -38,7 +38,7 @@ def audit(trial: Trial, last: bool = False) -> list[str]:
         jobs = session.scalars(select(Job).where(Job.state != "done")).all()
         calls = session.scalars(select(Call).where(Call.answered_at.is_(None))).all()
         troubles = [one.problem for one in session.scalars(select(Connection).where(Connection.ended_at.is_(None))) if one.problem]
-        troubles += [one.problem for one in session.scalars(select(XeroLogin)) if one.problem]
+        troubles += [problem for problem in session.scalars(select(XeroLogin.problem)) if problem]
     by_id = {link.crm_id: link for link in links}
     created = Counter(subject for subject, _ in said)
     waiting = {one.subject for one in jobs}

@@ -23,7 +23,7 @@ DEADLINE = 45.0
 #: A job that waits longer than this for its next try, with a reason, has ended its part in the trial.
 STATED_WAIT = timedelta(seconds=8)
 #: A standstill that nobody reaches is given up after this; the blow falls all the same.
-REACH = 2.5
+REACH = 1.0
 
 
 class Trial:

@@ -141,6 +141,7 @@ def test_nobody_gets_nowhere_and_leaves_no_trace(town: Town) -> None:
             answer = town.office.client.open(address, method=method, data=form or None, headers=headers)
             assert answer.status_code == status, (method, address, answer.text)
             assert "Kauri" not in answer.text
+            answer.close()
     assert town.rows() == before
 
 
