@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint bench fuzz setup lock help
+.PHONY: demo test lint bench chaos fuzz live-oracles setup lock help
 
 demo: ## Start everything and print its addresses; Ctrl-C stops it. ARGS: --keep --fresh --no-setup
 	@$(PYTHON) run.py demo $(ARGS)
@@ -19,6 +19,12 @@ bench: ## Measure, and compare with the bounds
 
 fuzz: ## Fire 100,000 hostile requests at every address. ARGS: --requests N --seed N
 	@$(PYTHON) run.py fuzz -- $(ARGS)
+
+chaos: ## Break it in the middle of its work and see that nothing is lost or doubled: make chaos TRIALS=1000 SEED=7
+	@$(PYTHON) run.py chaos -- $(if $(TRIALS),--trials $(TRIALS)) $(if $(SEED),--seed $(SEED))
+
+live-oracles: ## Let Bitrix24's own Python SDK judge the sandbox (the tests let Xero's do so)
+	@$(PYTHON) run.py live-oracles
 
 setup: ## Only install: Python packages and front-end packages
 	@$(PYTHON) run.py setup

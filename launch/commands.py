@@ -24,11 +24,13 @@ python3 run.py test    install what the tests need and run them all; what follow
 python3 run.py lint    format, rules, types and layers
 python3 run.py bench   measure, and compare with the bounds
 python3 run.py fuzz    fire 100,000 hostile requests at every address: fuzz -- --requests 5000 --seed 7
+python3 run.py chaos   break it in the middle of its work, 1,000 times: chaos -- --trials 100, and --seed 7 --trials 1 to replay
+python3 run.py live-oracles  let Bitrix24's own Python SDK judge the sandbox
 python3 run.py setup   only install: Python packages and front-end packages
 python3 run.py lock    renew the lock files from the ranges in requirements*.txt and *.in
 python3 run.py help    this
 
-With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make setup, make lock, make help."""
+With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make chaos, make setup, make lock, make help."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -107,6 +109,19 @@ def _fuzz(tree: Tree, arguments: list[str]) -> int:
     return _call(tree, "-m", "tests.fuzz", *_without_dashes(arguments))
 
 
+def _chaos(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEV)
+    require_components(tree)
+    return _call(tree, "-m", "tests.chaos", *_without_dashes(arguments))
+
+
+def _oracles(tree: Tree, arguments: list[str]) -> int:
+    """Bitrix24's own SDK, which pins our packages backwards, judges the sandbox from an environment of its own."""
+    setup.prepare(tree, setup.DEV)
+    python = setup.own_environment(tree, "oracles", "tests/sandbox/live_oracles/bitrix24.requirements.txt")
+    return subprocess.run([str(python), "-m", "tests.sandbox.live_oracles.bitrix24"], cwd=tree.root, env=child_environment(), check=False).returncode
+
+
 def _lint(tree: Tree, arguments: list[str]) -> int:
     """Every check, also after one has failed, so that one run shows all there is to mend."""
     setup.prepare(tree, setup.DEV)
@@ -149,7 +164,9 @@ VERBS: dict[str, Callable[[Tree, list[str]], int]] = {
     "test": _test,
     "lint": _lint,
     "bench": _bench,
+    "chaos": _chaos,
     "fuzz": _fuzz,
+    "live-oracles": _oracles,
     "setup": _setup,
     "lock": _lock,
     "help": _help,

@@ -112,6 +112,20 @@ def _uv(tree: Tree) -> Path:
     return own
 
 
+def own_environment(tree: Tree, name: str, requirements: str) -> Path:
+    """A Python apart from ours, for a tool that pins our packages backwards; made anew only when its list changes."""
+    place = tree.var / name
+    stamp, wanted = place / "installed", hashlib.sha256((tree.root / requirements).read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        uv = str(_uv(tree))
+        _command(f"make {name}", [uv, "venv", "--quiet", "--clear", "--python", str(tree.python), str(place)], tree)
+        install = [uv, "pip", "install", "--quiet", "--python", str(place / "bin" / "python"), "-r", requirements]
+        if not (_succeeds(install, tree) or _succeeds([*install, "--system-certs"], tree)):
+            raise Advice(f"The packages of {requirements} could not be installed.")
+        stamp.write_text(wanted)
+    return place / "bin" / "python"
+
+
 def _pip(tree: Tree) -> list[str]:
     """A pip that installs into our environment: its own, or that of the Python that runs us."""
     ways = [str(tree.python), "-m", "pip"], [sys.executable, "-m", "pip", "--python", str(tree.python)]

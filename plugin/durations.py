@@ -23,6 +23,9 @@ KEY_TRUSTED = 330.0
 #: How far back a look for a lost answer begins before the call was sent (RULES 11).
 LOOK_BACK = 300.0
 DIRECTORY_FRESH = 120.0
+#: So old may contacts be that are known and linked, where Xero said nothing against them.
+DIRECTORY_KNOWN = 86400.0
+LISTS_FRESH = 600.0
 ORGANISATION_FRESH = 3600.0
 OVERLAP = 300.0
 WRITE_BACK_DELAY = 0.0

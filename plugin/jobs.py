@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, select, update
+from sqlalchemy import and_, case, exists, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -83,7 +83,8 @@ def _upsert(tx: Session, rows: list[dict[str, Any]]) -> Any:
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=["portal_id", "kind", "subject"],
-        index_where=Job.state == "waiting",
+        # Written out, not bound: a prepared statement that PostgreSQL plans once for all values would not know its index.
+        index_where=text("state = 'waiting'"),
         set_={
             "run_at": case((Job.run_at < new.run_at, Job.run_at), else_=new.run_at),
             "priority": case((Job.priority < new.priority, Job.priority), else_=new.priority),

@@ -11,8 +11,8 @@ import socket
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any

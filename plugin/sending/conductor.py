@@ -18,7 +18,7 @@ from plugin.domain.problems import LATER, Problem
 from plugin.limits import Lane, process_name
 from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
-from plugin.sending import pull, send, settle
+from plugin.sending import pull, resolve, send, settle
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs
 from plugin.sending.work import Work, crm_id_of
@@ -73,6 +73,7 @@ class _Turn:
         with self.services.db.transaction() as tx:
             leases.check(tx, self.bell, self.fence)
             jobs.put_back_orphans(tx, self.bell, self.fence, self.services.now())
+            resolve.close_left(tx, self.organisation_id, self.services.now())
         until = time.monotonic() + durations.TURN / self.services.config.pace
         try:
             while time.monotonic() < until and not self.should_stop():

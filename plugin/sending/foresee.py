@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from plugin import directory
+from plugin import directory, durations
 from plugin.domain.crm import Customer
 from plugin.domain.drafts import fingerprint
 from plugin.domain.ledger import Document
@@ -92,10 +92,14 @@ def edits(services: Services, context: Ready, works: Sequence[Work]) -> dict[int
     changed = [one for one in works if _differs(one, lists, contacts, item_choices(codes, known))]
     if not changed or len(changed) > LOOK_MOST:
         return {}
+    books = books_of(services, context.connection, "people")
     try:
-        held = {one.id: one for one in documents.invoices_by_ids(books_of(services, context.connection, "people"), _ids(changed))}
+        directory.ensure(services, books, (directory.ORGANISATION,), fresh_for=durations.LISTS_FRESH)
+        held = {one.id: one for one in documents.invoices_by_ids(books, _ids(changed))}
     except Problem:
         return {}
+    with services.db.reading() as session:
+        lists = lists_of(session, context.organisation.id)
     return {one.crm_id: problem for one in changed if (problem := _forbidden(one, held, lists)) is not None}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from plugin import activity, directory, durations, leases
@@ -49,6 +49,8 @@ class Resolver:
         """Give every work its ContactID, creating what is missing. Returns the works that end here."""
         ended: list[Ended] = []
         wanted = [one for one in works if one.customer is not None]
+        # A list that Xero's refusal has proven wrong is read again first: contacts are merged and archived there.
+        directory.ensure(self.services, self.books, (directory.CONTACT,), fresh_for=durations.DIRECTORY_KNOWN)
         unknown = self._match(wanted, ended)
         if unknown:
             # The directory may be older than a contact that somebody has just made: one modified-since read settles it.
@@ -159,7 +161,7 @@ class Resolver:
             elements,
             [],
             take=lambda call, answer: self._take_contacts(call, answer, sent, part, works),
-            refuse=lambda call, problem: self._refuse([_subject(one) for one in part], directory.CONTACT, problem),
+            refuse=lambda call, problem: self._refuse(call, [_subject(one) for one in part], directory.CONTACT, problem),
         )
 
     def _take_contacts(self, call: Call, answer: Answer, sent: list[NewContact], part: list[Work], works: Sequence[Work]) -> None:
@@ -186,11 +188,14 @@ class Resolver:
             if _portal_subject(other) == _portal_subject(one):
                 other.contact_id = contact_id
 
-    def _refuse(self, subjects: list[str], resource: str, problem: Problem) -> None:
-        """The call failed as a whole. If its outcome is unknown the directory is read again before the next attempt."""
+    def _refuse(self, call: Call | None, subjects: list[str], resource: str, problem: Problem) -> None:
+        """The call failed as a whole. If its outcome is unknown the directory is read again before the next attempt: that is its look."""
         for subject in subjects:
             self.problems[subject] = problem
         with self.services.db.transaction() as tx:
+            leases.check(tx, self.flight.lease, self.flight.fence)
+            if call is not None:
+                close_unanswered(tx, [call.id], self.services.now())
             directory.forget_freshness(tx, self.books.organisation_id, (resource,))
 
     def items(self, works: Sequence[Work]) -> list[Ended]:
@@ -256,13 +261,13 @@ class Resolver:
                     ],
                     [],
                     take=lambda call, answer, sent=sent: self._take_items(call, answer, sent),  # type: ignore[misc]
-                    refuse=lambda call, problem, sent=sent, one=part[0][0]: self._refuse_items(one, sent, problem),  # type: ignore[misc]
+                    refuse=lambda call, problem, sent=sent, one=part[0][0]: self._refuse_items(call, one, sent, problem),  # type: ignore[misc]
                 )
             )
         self.flight.fly(plans, self.lane)
 
-    def _refuse_items(self, one: Work, sent: list[Item], problem: Problem) -> None:
-        self._refuse([new.code for new in sent], directory.ITEM, problem)
+    def _refuse_items(self, call: Call | None, one: Work, sent: list[Item], problem: Problem) -> None:
+        self._refuse(call, [new.code for new in sent], directory.ITEM, problem)
         if problem.code == "xero.scope_missing":
             with self.services.db.transaction() as tx:
                 row = tx.get_one(Organisation, self.books.organisation_id)
@@ -395,3 +400,19 @@ def close_call(tx: Transaction, call: Call, answer: Answer, now: Any) -> None:
     held = tx.get_one(Call, call.id)
     held.answered_at, held.status, held.outcome = now, answer.status, "answered"
     held.seconds, held.request_id = answer.seconds, answer.request_id
+
+
+def close_unanswered(tx: Transaction, call_ids: Sequence[int], now: Any) -> None:
+    """Nobody will hear the answer of these calls: what they made is found in the directory."""
+    still_open = (Call.id.in_(call_ids), Call.answered_at.is_(None))
+    tx.execute(update(Call).where(*still_open).values(answered_at=now, outcome="looked").execution_options(synchronize_session=False))
+
+
+def close_left(tx: Transaction, organisation_id: int, now: Any) -> None:
+    """A conductor was killed while it created contacts or items. No job holds such a call; the lists are read again before anything is created."""
+    resources = {"contacts": directory.CONTACT, "items": directory.ITEM}
+    query = select(Call.id, Call.operation).where(Call.organisation_id == organisation_id, Call.answered_at.is_(None), Call.operation.in_(resources))
+    left = tx.execute(query).all()
+    if left:
+        close_unanswered(tx, [number for number, _ in left], now)
+        directory.forget_freshness(tx, organisation_id, sorted({resources[operation] for _, operation in left}))

@@ -15,7 +15,7 @@ from plugin.domain.compare import GONE, Unchanged, Update, with_line_ids
 from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
 from plugin.domain.ledger import Document, Outcome
 from plugin.domain.matching import Listed, may_link
-from plugin.domain.problems import Problem, after
+from plugin.domain.problems import LATER, Problem, after
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
 from plugin.sending import read
@@ -29,8 +29,7 @@ from plugin.wire import Answer
 from plugin.xero import documents
 from plugin.xero.errors import problem_of_errors
 
-#: Lists that are this old are read again before a run; Xero's refusal makes them stale at once.
-LISTS_FRESH = 600.0
+#: Read again before a run where they are old (`durations.LISTS_FRESH`); Xero's refusal makes them stale at once.
 _LISTS = (directory.ORGANISATION, directory.ACCOUNT, directory.TAX)
 _STALE_LISTS = {
     "xero.account_archived": (directory.ACCOUNT,),
@@ -103,7 +102,7 @@ def send(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
     if not going:
         return
     try:
-        directory.ensure(flight.services, replace(flight.books, lane=lane), _LISTS, fresh_for=LISTS_FRESH)
+        directory.ensure(flight.services, replace(flight.books, lane=lane), _LISTS, fresh_for=durations.LISTS_FRESH)
         going = _resolve_and_translate(run, going)
     except Problem as problem:
         run.end(Ended(one, problem) for one in going)
@@ -406,6 +405,9 @@ def record_created(
                 jobs.wait_again(tx, [one.job.id], now + timedelta(seconds=5 / services.config.pace), problem)
                 continue
             tx.execute(update(Job).where(Job.id == one.job.id).values(call_id=None))
+            if problem.code in _STALE_LISTS and one.job.attempts <= 1:
+                # Our list was old. Read again it may know a way (a merged contact), or a better sentence.
+                problem = Problem(problem.code, LATER, **problem.params)
             _end(recorder, [Ended(one, problem)], services.config.pace)
         if stale:
             directory.forget_freshness(tx, flight.books.organisation_id, sorted(stale))

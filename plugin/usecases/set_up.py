@@ -144,7 +144,11 @@ def find_accounts(services: Services, visitor: Visitor, kind: str, text: str) ->
     _must_be_admin(visitor)
     with services.db.reading() as session:
         live = live_connection(session, visitor.portal_id)
-        accounts = directory.accounts(session, live.organisation_id) if live else {}
+    if live is None:
+        return ()
+    directory.ensure(services, books_of(services, live, "people"), (directory.ACCOUNT,), fresh_for=FACTS_FRESH)
+    with services.db.reading() as session:
+        accounts = directory.accounts(session, live.organisation_id)
     choosable = taxes.expense_accounts(accounts.values()) if kind == "expense" else taxes.income_accounts(accounts.values())
     return tuple(_account_option(one) for one in taxes.search_accounts(choosable, text))[:20]
 

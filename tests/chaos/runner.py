@@ -20,6 +20,8 @@ from tests.chaos.trial import Trial
 #: One start serves so many; then everything begins anew, so that lists do not grow without end.
 ON_ONE_START = 150
 LOG_BYTES = 200_000
+#: Good, but worth a look: its logs are kept as well.
+SLOW = 8.0
 
 
 @dataclass
@@ -81,16 +83,19 @@ def _on_one_start(kind: Kind, trials: Sequence[Drawn], result: Result, say: Call
             except Exception as error:
                 found = [f"the trial broke off: {type(error).__name__}: {error}"]
             result.lived += 1
-            say(f"{'FAILED' if found else 'ok    '} SEED={drawn.seed} {time.monotonic() - began:5.1f} s  {drawn}")
+            took = time.monotonic() - began
+            say(f"{'FAILED' if found else 'ok    '} SEED={drawn.seed} {took:5.1f} s  {drawn}")
             if found:
                 result.failed[drawn.seed] = found
-                _keep(folder, trial, found, marks, say)
+                _keep(folder, "failed", trial, found, marks, say)
+            elif took > SLOW and drawn.blow != "workers stay away":
+                _keep(folder, "slow", trial, found, marks, say)
     if not any(one.seed in result.failed for one in trials):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep(folder: Path, trial: Trial, found: list[str], marks: dict[Path, int], say: Callable[[str], None]) -> None:
-    place = folder.parent / f"failed-{trial.drawn.seed}"
+def _keep(folder: Path, how: str, trial: Trial, found: list[str], marks: dict[Path, int], say: Callable[[str], None]) -> None:
+    place = folder.parent / f"{how}-{trial.drawn.seed}"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     for file in folder.glob("*.log"):

@@ -112,9 +112,7 @@ class Kept:
     def _run(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self._folder / f"{name}.log").open("ab") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # nothing between fork and exec touches other threads
-            return subprocess.Popen(
-                command, env=self._environment, stdout=file, stderr=file, start_new_session=True, preexec_fn=dies_with_us(signal.SIGKILL)
-            )
+            return subprocess.Popen(command, env=self._environment, stdout=file, stderr=file, start_new_session=True, preexec_fn=dies_with_us(signal.SIGKILL))
 
 
 class Person:

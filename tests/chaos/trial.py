@@ -32,7 +32,7 @@ class Trial:
     def __init__(self, system: System, drawn: Drawn) -> None:
         self.system, self.drawn = system, drawn
         self.chance = Random(drawn.seed + 1)
-        self.began = time.monotonic()
+        self.began, self.began_at = time.monotonic(), datetime.now(UTC)
         self.timeline: list[str] = []
         self.batches: list[int] = []
         self.ids: list[int] = []

@@ -33,11 +33,11 @@ def several(office: Office, person: Person, *names: str) -> str:
 
 def test_one_organisation_is_taken_and_the_panel_says_who_since_when(office: Office) -> None:
     alice = office.install()
-    assert alice.get("/app/connection?was=none").status_code == 204
+    assert alice.get("/app/connection", was="none").status_code == 204
 
     assert f"Connected to {HARBOUR_ORGANISATION}" in words(alice.connect_xero())
 
-    moved_on = alice.get("/app/connection?was=none")
+    moved_on = alice.get("/app/connection", was="none")
     assert moved_on.status_code == 200
     assert "start_date" in moved_on.text
     shown = panel(alice)
@@ -113,7 +113,7 @@ def test_whoever_cancels_at_xero_is_told_so_in_both_windows_and_may_try_again(of
     page = window.back(window.decide(window.leave(), decision="cancel"))
 
     assert says(page, "connect.refused")
-    assert says(alice.get("/app/connection?was=none").text, "connect.refused")
+    assert says(alice.get("/app/connection", was="none").text, "connect.refused")
     assert HARBOUR_ORGANISATION in words(alice.connect_xero())
 
 
@@ -173,7 +173,7 @@ def test_several_organisations_are_offered_with_names_and_countries_and_only_the
 
     assert "Choose the organisation in Bitrix24" in several(office, alice, HARBOUR_ORGANISATION, AUSTRALIA)
 
-    page = words(alice.get("/app/connection?was=none").text)
+    page = words(alice.get("/app/connection", was="none").text)
     assert HARBOUR_ORGANISATION in page
     assert f"{AUSTRALIA} AU" in page
     assert DEMO not in page
@@ -202,7 +202,7 @@ def test_an_organisation_that_another_portal_connected_is_never_offered(office: 
 
     several(office, bob, AUSTRALIA, DEMO)
 
-    page = words(bob.get("/app/connection?was=none").text)
+    page = words(bob.get("/app/connection", was="none").text)
     assert AUSTRALIA in page
     assert HARBOUR_ORGANISATION not in page
 
@@ -277,7 +277,7 @@ def test_a_disconnection_inside_xero_is_noticed_at_the_next_call_and_work_goes_o
 
     ring(office)
 
-    assert outcome(office, batch)[0][0] == "waiting"
+    assert outcome(office, batch)[0][0] in ("waiting", "running")
     assert row(office, Connection).problem == "xero.disconnected"
     assert says(alice.get("/app/").text, "xero.disconnected")
     assert says(panel(alice), "xero.disconnected")
@@ -387,7 +387,7 @@ def test_the_stranger_sees_nothing_of_a_connection(office: Office) -> None:
     office.ready()
     bob = office.install("stranger")
 
-    shown = panel(bob) + words(bob.get("/app/").text) + words(bob.get("/app/connection?was=connected").text)
+    shown = panel(bob) + words(bob.get("/app/").text) + words(bob.get("/app/connection", was="connected").text)
 
     assert "Olivia" not in shown
     assert HARBOUR_ORGANISATION not in shown

@@ -92,7 +92,9 @@ class Town:
     def _doubt(self) -> int:
         services = self.office.services
         with services.db.transaction() as tx:
-            doubt = Doubt(portal_id=self.alice.portal_id, organisation_id=1, crm_subject="company:1", xero_kind="contact", xero_id="x", created_at=services.now())
+            doubt = Doubt(
+                portal_id=self.alice.portal_id, organisation_id=1, crm_subject="company:1", xero_kind="contact", xero_id="x", created_at=services.now()
+            )
             doubt.shown = {"crm_label": "Kauri", "crm_detail": "", "xero_label": "Kauri", "xero_detail": "", "reasons": []}
             tx.add(doubt)
             tx.flush()
