@@ -20,6 +20,9 @@ from plugin import wire
 
 log = logging.getLogger("plugin.db")
 
+# Set to DEBUG, SQLAlchemy writes every row that it reads, and what was sealed is open by then.
+logging.getLogger("sqlalchemy.engine.Engine").addFilter(lambda record: not str(record.msg).startswith("Row "))
+
 
 class Vault:
     """Encrypts what must not lie in the open. The first key encrypts, every key decrypts, so keys can be rotated while running."""

@@ -15,14 +15,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
 
 from plugin.domain.problems import NEVER, Problem
 
 log = logging.getLogger("plugin.wire")
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Some servers read tokens from the query only; urllib3 would write it into a log that somebody set to DEBUG."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_without_query)
 
 #: `transaction()` and `reading()` set `held.depth` on their thread; see `Wire.send`.
 held = threading.local()
@@ -89,43 +101,105 @@ class Addresses:
     """Which origins may be talked to: those named in the configuration, and https hosts on the public internet."""
 
     def __init__(self, fixed: tuple[str, ...], portals: tuple[str, ...]) -> None:
-        self._fixed = {_origin(one) for one in fixed}
-        self._portals = tuple(_origin(one) for one in portals)
+        self._fixed = {_origin(one) for one in fixed} - {""}
+        self._portals = tuple(_origin(one.replace("*", _ANY)).replace(_ANY, "*") for one in portals)
         self._public: dict[str, float] = {}
 
     def named(self, url: str) -> bool:
         """Is this origin written in the configuration (wildcards only in a portal's host)?"""
         origin = _origin(url)
-        return origin in self._fixed or any(fnmatch.fnmatchcase(origin, pattern) for pattern in self._portals)
+        return origin in self._fixed or self._named_portal(origin)
 
     def portal_allowed(self, url: str) -> bool:
         """May this be a portal? Named ones always; others only by https, a plain host, and no list that excludes them."""
-        if any(fnmatch.fnmatchcase(_origin(url), pattern) for pattern in self._portals):
+        if self._named_portal(_origin(url)):
             return True
-        parts = urlsplit(url)
-        return not self._portals and parts.scheme == "https" and not parts.username and bool(parts.hostname) and "." in (parts.hostname or "")
+        parts = _parts(url)
+        return not self._portals and parts.scheme == "https" and "." in (parts.hostname or "")
+
+    def _named_portal(self, origin: str) -> bool:
+        return bool(origin) and any(fnmatch.fnmatchcase(origin, pattern) for pattern in self._portals)
 
     def confirm(self, url: str) -> None:
         """Raise a problem unless the address is named, or https to a host that resolves to public addresses only."""
         if self.named(url):
             return
-        parts = urlsplit(url)
+        parts = _parts(url)
         host = parts.hostname or ""
-        if parts.scheme != "https" or not host or parts.username:
+        if parts.scheme != "https" or not host:
             raise Problem("wire.address_refused", NEVER, host=host)
         if self._public.get(host, 0.0) > time.monotonic():
             return
         try:
             found = {info[4][0] for info in socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)}
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise NoAnswer(f"{host} cannot be resolved", sent=False) from error
-        if not found or any(not ipaddress.ip_address(str(one).split("%")[0]).is_global for one in found):
+        if not found or not all(_is_public(str(one)) for one in found):
             raise Problem("wire.address_refused", NEVER, host=host)
         self._public[host] = time.monotonic() + DNS_SECONDS
 
 
+#: A host and a port and nothing else: neither names before an @ nor signs that two readers of addresses take for different things.
+_PLACE = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of an address; none at all for what is no plain one."""
+    try:
+        parts = urlsplit(url)
+        return parts if _PLACE.fullmatch(parts.netloc) and parts.port != 0 else urlsplit("")
+    except ValueError:  # a port beyond 65535
+        return urlsplit("")
+
+
+#: IPv6 addresses that lead to an IPv4 address in their last four bytes, where a network translates them.
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+
+
+def _is_public(written: str) -> bool:
+    """Is this an address on the public internet, by whatever spelling?"""
+    address = ipaddress.ip_address(written.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if inner is None and address in _TRANSLATED:
+            inner = ipaddress.IPv4Address(address.packed[-4:])
+        if inner is not None:
+            return _is_public(str(inner))
+    return address.is_global and not address.is_multicast
+
+
+class _PublicConnection(HTTPSConnection):
+    """Looks where it has arrived before it says anything: a name may lead elsewhere than when it was looked up."""
+
+    def _new_conn(self) -> socket.socket:
+        made = super()._new_conn()
+        if not _is_public(str(made.getpeername()[0])):
+            made.close()
+            raise Problem("wire.address_refused", NEVER, host=self.host)
+        return made
+
+
+class _PublicPool(HTTPSConnectionPool):
+    ConnectionCls = _PublicConnection
+
+
+class _PublicAdapter(HTTPAdapter):
+    """For origins that are not named in the configuration: https, and public when it comes to it."""
+
+    def init_poolmanager(self, *arguments: Any, **more: Any) -> None:
+        super().init_poolmanager(*arguments, **more)
+        self.poolmanager.pool_classes_by_scheme = {"https": _PublicPool}
+
+
+#: In the place of a wildcard while an origin is read.
+_ANY = "xx--any--xx"
+
+
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    """Scheme, host and port, the usual port left out; empty for what is no plain address."""
+    parts = _parts(url)
+    if not parts.netloc:
+        return ""
     default = {"https": 443, "http": 80}.get(parts.scheme)
     port = "" if parts.port in (None, default) else f":{parts.port}"
     return f"{parts.scheme}://{(parts.hostname or '').lower()}{port}"
@@ -158,7 +232,7 @@ class Wire:
         request_id = uuid.uuid4().hex
         started = time.perf_counter()
         try:
-            response = self._session().request(
+            response = self._session(self.addresses.named(url)).request(
                 method,
                 url,
                 params=params,
@@ -184,13 +258,15 @@ class Wire:
         log.warning("%s %s no answer after %.0f ms (%s) %s", urlsplit(url).netloc, label, seconds * 1000, type(error).__name__, request_id)
         return NoAnswer(type(error).__name__, sent)
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
+    def _session(self, named: bool) -> requests.Session:
+        """This thread's open connections: to origins of the configuration, or to the rest of the world."""
+        kept = "named" if named else "public"
+        session: requests.Session | None = getattr(self._local, kept, None)
         if session is None:
             session = requests.Session()
             session.trust_env = False
-            adapter = HTTPAdapter(pool_connections=8, pool_maxsize=8, max_retries=0)
+            adapter = (HTTPAdapter if named else _PublicAdapter)(pool_connections=8, pool_maxsize=8, max_retries=0)
             session.mount("https://", adapter)
             session.mount("http://", adapter)
-            self._local.session = session
+            setattr(self._local, kept, session)
         return session

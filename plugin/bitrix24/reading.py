@@ -16,6 +16,7 @@ from plugin.bitrix24.fields import NAMES
 from plugin.bitrix24.packing import Questions, groups, rows_under
 from plugin.bitrix24.shapes import ADDRESS_TYPES, COMPANY, CONTACT, INVOICE, KINDS, address_of, customer_of, invoice_of, product_of, row_of
 from plugin.bitrix24.values import ident
+from plugin.domain.checks import adds_up
 from plugin.domain.crm import Customer, Invoice, Product, Row
 from plugin.domain.problems import Problem
 
@@ -46,13 +47,23 @@ class Read:
 def read_invoices(rest: Rest, ids: Iterable[int], *, as_admin: bool, details: bool = True, code_field: str = "code") -> Read:
     """Read these invoices as `rest`'s person. `details=False` reads the invoices only: enough to see what the person may see.
 
+    Invoice and rows are separate questions, and people go on working between them: where they do not agree, both are asked once more.
     Rows of several owners in one list are right only for administrators: the portal tests the right on the first owner (B§8.6).
     The catalogue answers administrators only (B§9.5), so `products` stays empty for others.
     """
     wanted = list(dict.fromkeys(ids))
     if len(wanted) > LIMIT:
         raise ValueError(f"at most {LIMIT} invoices at a time")
-    return _Reading(rest, as_admin, details, code_field).read(wanted)
+    found = _Reading(rest, as_admin, details, code_field).read(wanted)
+    torn = [id_ for id_, one in found.invoices.items() if details and not one.manual_total and not adds_up(one)]
+    return _joined(found, _Reading(rest, as_admin, details, code_field).read(torn)) if torn else found
+
+
+def _joined(found: Read, again: Read) -> Read:
+    """Somebody saved these between our question for the invoice and that for its rows: the second reading holds."""
+    invoices = {id_: one for id_, one in found.invoices.items() if id_ not in again.missing and id_ not in again.denied} | again.invoices
+    customers, products = found.customers | again.customers, found.products | again.products
+    return Read(invoices, found.missing | again.missing, found.denied | again.denied, customers, products, found.lacking | again.lacking)
 
 
 class _Reading:

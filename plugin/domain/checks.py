@@ -56,16 +56,20 @@ def check_header(invoice: Invoice, settings: Settings, organisation: Organisatio
     return status
 
 
+def adds_up(invoice: Invoice) -> bool:
+    """Do the rows give the total? The CRM may round each row or only the sum: both count."""
+    return invoice.total in (rows_total(invoice), round2(sum((row.price * row.quantity for row in invoice.rows), ZERO)))
+
+
 def check_rows(invoice: Invoice) -> None:
-    """Rows are there and add up to the total (RULES 17). The CRM may round each row or only the sum: both count as adding up."""
+    """Rows are there and add up to the total (RULES 17)."""
     if not invoice.rows and not invoice.rows_read:
         raise ValueError(f"the rows of invoice {invoice.id} were not read")
     if not invoice.rows:
         raise Problem("send.no_rows")
-    rows = rows_total(invoice)
-    unrounded = round2(sum((row.price * row.quantity for row in invoice.rows), ZERO))
-    if invoice.total not in (rows, unrounded):
-        raise Problem("send.manual_total" if invoice.manual_total else "send.rows_do_not_add_up", crm=round2(invoice.total), rows=rows)
+    if not adds_up(invoice):
+        code = "send.manual_total" if invoice.manual_total else "send.rows_do_not_add_up"
+        raise Problem(code, crm=round2(invoice.total), rows=rows_total(invoice))
 
 
 def _check_seller(invoice: Invoice, settings: Settings) -> None:

@@ -293,10 +293,10 @@ def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequen
 
 
 def _linked_invoices(session: Session, context: Ready) -> tuple[set[int], set[str]]:
-    """Invoices that have their document, and the documents that have their invoice."""
-    mine = (Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.ended_at.is_(None))
-    found = session.execute(select(Link.crm_id, Link.xero_id).where(*mine)).all()
-    return {crm_id for crm_id, _ in found}, {xero_id for _, xero_id in found}
+    """This portal's invoices that have their document, and the documents that have an invoice, in whichever portal (RULES 4)."""
+    live = (Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.ended_at.is_(None))
+    found = session.execute(select(Link.portal_id, Link.crm_id, Link.xero_id).where(*live)).all()
+    return {crm_id for portal_id, crm_id, _ in found if portal_id == context.portal.id}, {xero_id for *_, xero_id in found}
 
 
 def _contacts_of(session: Session, context: Ready) -> dict[tuple[str, int], tuple[str, str]]:
@@ -449,11 +449,10 @@ def _count_move(tx: Transaction, context: Ready, link: Link) -> None:
 
 def _still_free(tx: Transaction, context: Ready, doubt: Doubt) -> None:
     kind, _, number = doubt.crm_subject.partition(":")
-    theirs = (Link.crm_kind == kind) & (Link.crm_id == int(number))
+    taken = (Link.portal_id == context.portal.id) & (Link.crm_kind == kind) & (Link.crm_id == int(number))
     if doubt.xero_kind == "invoice":
-        theirs |= Link.xero_id == doubt.xero_id
-    mine = (Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.ended_at.is_(None))
-    if tx.scalar(select(Link.id).where(*mine, theirs).limit(1)) is not None:
+        taken |= Link.xero_id == doubt.xero_id
+    if tx.scalar(select(Link.id).where(Link.organisation_id == context.organisation.id, Link.ended_at.is_(None), taken).limit(1)) is not None:
         raise Problem("link.taken")
 
 

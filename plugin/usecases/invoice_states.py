@@ -81,7 +81,7 @@ def _links(session: Session, portal_id: int) -> dict[int, datetime | None]:
     query = select(Link.crm_id, Link.crm_updated_at).where(
         Link.portal_id == portal_id, Link.organisation_id == connection.organisation_id, Link.crm_kind == "invoice", Link.ended_at.is_(None)
     )
-    return {crm_id: seen for crm_id, seen in session.execute(query)}
+    return dict(session.execute(query).tuples().all())
 
 
 def problem_ids(session: Session, portal_id: int) -> list[int]:

@@ -243,6 +243,7 @@ class _Verdicts:
         verdicts = {crm_id: self._verdict(invoice, links.get(crm_id), whole, foreseen) for crm_id, invoice in whole.invoices.items()}
         works = [self._work(whole.invoices[crm_id], links[crm_id], whole) for crm_id, (verdict, _) in verdicts.items() if verdict == "update"]
         forbidden: dict[int, Problem] = foresee.edits(self.services, self.context, works) if works else {}
+        self._fetch_gone([crm_id for crm_id, problem in forbidden.items() if problem.code == "edit.gone"])
         rows = []
         for crm_id in ids:
             seen = found.invoices.get(crm_id)
@@ -254,6 +255,16 @@ class _Verdicts:
             customer = found.customers.get(seen.customer_ref) if seen.customer_ref else None
             rows.append(_described(row, seen, customer.name if customer else "") | {"notes": notes or None})
         return rows
+
+    def _fetch_gone(self, crm_ids: Sequence[int]) -> None:
+        """Voided or deleted in Xero, as nobody has told us yet: it is fetched at once, so that "send as new" is open (RULES 13)."""
+        organisation_id, now = self.context.organisation.id, self.services.now()
+        bell = jobs.organisation_bell(organisation_id)
+        orders = [jobs.Order(self.context.portal.id, jobs.PULL, f"invoice:{crm_id}", bell, organisation_id, jobs.EVENTS) for crm_id in crm_ids]
+        if orders:
+            with self.services.db.transaction() as tx:
+                jobs.order_many(tx, orders, now)
+                tx.after_commit(lambda: self.services.bells.ring(bell))
 
     def _judged(self, crm_id: int, verdict: str | Problem) -> dict[str, Any]:
         return _row(self.batch, crm_id, "", verdict) if isinstance(verdict, Problem) else _row(self.batch, crm_id, verdict)

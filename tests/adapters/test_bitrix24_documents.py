@@ -23,7 +23,7 @@ WHOLE = {
     "accountNumber": "INV-12",
     "stageId": "DT31_11:N",
     "categoryId": 11,
-    "opportunity": 1200.1,
+    "opportunity": 360_000,
     "taxValue": 156.54,
     "isManualOpportunity": "N",
     "currencyId": "NZD",
@@ -83,10 +83,13 @@ class Books(ScriptedPortal):
         )
         self.all_ids, self.companies, self.product_count, self.rows = list(range(1, count + 1)), companies, products, rows
         self.hidden: set[int] = set()
+        #: What the invoice says only the first time that it is asked for.
+        self.totals: dict[int, int] = {}
         self.locked: set[int] = set()
 
     def invoice(self, id_: int) -> dict[str, Any]:
-        return {**WHOLE, "id": id_, "companyId": 1 + id_ % self.companies if id_ % 10 else 0, "contactId": 900 + id_ if id_ % 10 == 0 else None}
+        who = {"companyId": 1 + id_ % self.companies if id_ % 10 else 0, "contactId": 900 + id_ if id_ % 10 == 0 else None}
+        return {**WHOLE, "id": id_, **who, "opportunity": self.totals.pop(id_, 120_000 * self.rows)}
 
     def items(self, params: dict[str, Any]) -> Listed:
         type_id, wanted = int(params["entityTypeId"]), params.get("filter", {})
@@ -178,7 +181,7 @@ def test_a_page_takes_two_requests(mock: responses.RequestsMock) -> None:
     page = list_invoices(books.attach(mock), Narrowed(), page=2, size=25)
     assert len(books.requests) == 2
     assert (page.total, page.page, page.pages, len(page.items)) == (137, 2, 6, 25)
-    assert (page.items[0].id, page.items[0].company, page.items[0].amount, page.items[0].fields["xero_id"]) == (112, "Acme 13", Decimal("1200.1"), "guid")
+    assert (page.items[0].id, page.items[0].company, page.items[0].amount, page.items[0].fields["xero_id"]) == (112, "Acme 13", Decimal(360_000), "guid")
     assert page.items[2].contact == "Ann Lee 1010"
 
 
@@ -269,7 +272,7 @@ def test_last_changes_are_read_in_fifties(mock: responses.RequestsMock) -> None:
 def test_an_invoice_is_read_with_its_dates_decoded(mock: responses.RequestsMock) -> None:
     books = Books()
     invoice = read_invoices(books.attach(mock), [12], as_admin=True).invoices[12]
-    assert (invoice.number, invoice.total, invoice.tax_total, invoice.manual_total) == ("INV-12", Decimal("1200.1"), Decimal("156.54"), False)
+    assert (invoice.number, invoice.total, invoice.tax_total, invoice.manual_total) == ("INV-12", Decimal(360_000), Decimal("156.54"), False)
     assert (invoice.date, invoice.due_date) == (date(2026, 8, 20), date(2026, 8, 27))
     assert invoice.updated_at == datetime(2026, 8, 20, 20, tzinfo=UTC)
     assert (invoice.company_id, invoice.contact_id, invoice.seller_id, invoice.category_id) == (13, None, 1, 11)
@@ -321,6 +324,17 @@ def test_a_thousand_invoices_of_a_thousand_companies(mock: responses.RequestsMoc
     read = read_invoices(books.attach(mock), range(1, 1_001), as_admin=True)
     assert len(read.customers) == 1_000
     assert len(books.requests) <= 5
+
+
+def test_an_invoice_saved_between_the_two_questions_is_asked_for_once_more(mock: responses.RequestsMock) -> None:
+    books = Books(count=20)
+    books.totals = {3: 5, 4: 5}
+    read = read_invoices(books.attach(mock), range(1, 21), as_admin=True)
+    assert {read.invoices[number].total for number in range(1, 21)} == {360_000}
+    assert {tuple(ids_of(params["filter"]["@id"])) for params in books.asked("crm.item.list") if "accountNumber" in params["select"]} == {
+        tuple(range(1, 21)),
+        (3, 4),
+    }
 
 
 def test_a_thousand_bare_invoices_take_one_request(mock: responses.RequestsMock) -> None:

@@ -24,6 +24,7 @@ BLIND = (
     "kill Redis, emptied",
     "kill Redis, kept",
     "hang Redis",
+    "freeze the conductor",
     "kill the conductor",
     "kill a worker",
     "kill all workers",
@@ -58,7 +59,7 @@ def audit(trial: Trial, last: bool = False) -> list[str]:
     for crm_id in trial.ids:
         rows = [one for one in documents if one.crm_id == crm_id]
         if f"invoice:{crm_id}" in waiting:
-            found += [f"invoice {crm_id} still waits: {one.problem_code}" for one in jobs if one.subject == f"invoice:{crm_id}" and not one.problem_code]
+            found += [f"invoice {crm_id} still waits: {one.problem_code}" for one in jobs if one.subject == f"invoice:{crm_id}"]
             continue
         one = _Invoice(crm_id, account["invoices"][str(crm_id)], rows, by_id.get(crm_id), created[f"invoice:{crm_id}"], sends)
         found += one.differences(last, back_waits=f"back:{crm_id}" in waiting)

@@ -50,13 +50,26 @@ BITRIX24_FAULTS: dict[str, dict[str, Any]] = {
     "502": {"kind": "status", "status": 502, "body": "<html>Bad gateway"},
     "a page with 200": {"kind": "html", "status": 200},
 }
-#: Acts that are done at an instant; each has a method of `Trial`.
-BLOWS = (
-    "kill the conductor", "kill a worker", "kill all workers", "kill web", "kill sweep", "kill Redis, kept", "kill Redis, emptied", "hang Redis",
-    "cut the database", "organisation offline", "Xero's token expires", "Xero's token expires and the refresh is lost", "Bitrix24's tokens expire",
-    "Bitrix24's tokens expire and the refresh is lost", "another app uses the minute", "workers stay away",
-)  # fmt: skip
-WEIGHTS = (14, 6, 8, 6, 3, 5, 6, 3, 9, 4, 4, 4, 4, 4, 3, 1)
+#: What is done to the running system at an instant, and how often it is drawn.
+BLOWS: dict[str, int] = {
+    "kill the conductor": 14,
+    "freeze the conductor": 7,
+    "kill a worker": 6,
+    "kill all workers": 8,
+    "workers stay away": 1,
+    "kill web": 6,
+    "kill sweep": 3,
+    "kill Redis, kept": 5,
+    "kill Redis, emptied": 6,
+    "hang Redis": 3,
+    "cut the database": 9,
+    "organisation offline": 4,
+    "Xero's token expires": 4,
+    "Xero's token expires and the refresh is lost": 4,
+    "Bitrix24's tokens expire": 4,
+    "Bitrix24's tokens expire and the refresh is lost": 4,
+    "another app uses the minute": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -133,7 +146,7 @@ def draw(seed: int) -> Drawn:
     elif kind < 0.40:
         fault, instant = _bitrix24_fault(chance)
     else:
-        blow = chance.choices(BLOWS, WEIGHTS)[0]
+        blow = chance.choices(list(BLOWS), list(BLOWS.values()))[0]
     return Drawn(
         seed,
         count,

@@ -64,7 +64,7 @@ def live(seeds: Sequence[int], say: Callable[[str], None]) -> Result:
     for kind in ("sqlite", "postgresql"):
         mine = [one for one in every if one.group == kind]
         for start in range(0, len(mine), ON_ONE_START):
-            _on_one_start(kind, mine[start : start + ON_ONE_START], result, say)  # type: ignore[arg-type]
+            _on_one_start(kind, mine[start : start + ON_ONE_START], result, say)
     result.seconds = time.monotonic() - began
     return result
 

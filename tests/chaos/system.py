@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import redis
 import requests
 from cryptography.fernet import Fernet
 from sqlalchemy import create_engine
@@ -83,6 +82,12 @@ class Kept:
             yield
         finally:
             self._down.clear()
+
+    def freeze(self, name: str, seconds: float) -> None:
+        """It stands still for a while, connections and all, and then goes on."""
+        self.signal(name, signal.SIGSTOP)
+        time.sleep(seconds)
+        self.signal(name, signal.SIGCONT)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -246,11 +251,6 @@ class System:
     def _empty_redis(self) -> None:
         shutil.rmtree(self._redis_folder / "appendonlydir", ignore_errors=True)
 
-    def hang_redis(self, seconds: float) -> None:
-        self.kept.signal(REDIS, signal.SIGSTOP)
-        time.sleep(seconds)
-        self.kept.signal(REDIS, signal.SIGCONT)
-
     def cut_database(self) -> None:
         """PostgreSQL ends every connection; SQLite's lock is held for a second by somebody else."""
         if self.kind == "postgresql":
@@ -261,13 +261,6 @@ class System:
             connection.execute("BEGIN IMMEDIATE")
             time.sleep(1)
             connection.execute("ROLLBACK")
-
-    def redis_answers(self) -> bool:
-        with redis.Redis.from_url(self.redis_url, socket_timeout=1) as client:
-            try:
-                return bool(client.ping())
-            except redis.RedisError:
-                return False
 
     # --- from nothing to work
 

@@ -34,6 +34,14 @@ def company(office: Office, name: str) -> int:
     return next(number for number, one in office.sandbox.bitrix24.portals["harbour"].companies.items() if one["title"] == name)
 
 
+def without_tax_number(office: Office, *names: str) -> None:
+    """Companies whose tax number the CRM does not know: only name and e-mail are left to compare."""
+    ids = {company(office, name) for name in names}
+    for one in office.sandbox.bitrix24.portals["harbour"].requisites.values():
+        if one["ENTITY_ID"] in ids:
+            one["RQ_VAT_ID"] = ""
+
+
 def test_certain_pairs_are_linked_by_themselves(office: Office) -> None:
     office.ready()
 
@@ -112,6 +120,7 @@ def test_sales_people_may_not_say_that_yes(office: Office) -> None:
 
 
 def test_doubtful_pairs_are_listed_with_their_reasons(office: Office) -> None:
+    without_tax_number(office, "Three Oaks Vineyard Ltd")
     alice = office.ready()
 
     page = words(alice.get("/app/setup/doubtful").text)
@@ -123,6 +132,7 @@ def test_doubtful_pairs_are_listed_with_their_reasons(office: Office) -> None:
 
 
 def test_a_doubtful_pair_that_is_the_same_is_linked_and_leaves_the_list(office: Office) -> None:
+    without_tax_number(office, "Three Oaks Vineyard Ltd")
     alice = office.ready()
     pair = pairs(alice)["Three Oaks Vineyard Ltd"]
 
@@ -257,6 +267,7 @@ def test_again_finds_what_changed_since_even_a_moment_ago(office: Office) -> Non
 
 
 def test_a_pair_that_was_settled_otherwise_leaves_the_list_with_the_next_run(office: Office) -> None:
+    without_tax_number(office, "Bluegum Bistro Pty Ltd")
     alice = office.ready()
     assert "Bluegum Bistro Pty Ltd" in pairs(alice)
     office.sandbox.bitrix24.portals["harbour"].change_item(COMPANY, company(office, "Bluegum Bistro Pty Ltd"), title="Blue Gum Bistro Pty Limited")
@@ -281,18 +292,21 @@ def test_a_disconnection_ends_the_run_and_reconnecting_takes_it_up(office: Offic
     assert progress(alice).state == "done"
 
 
-def test_two_portals_on_one_organisation_link_each_its_own(office: Office) -> None:
-    office.ready()
-    bob = office.install("stranger")
+def test_a_document_of_one_portal_is_neither_linked_nor_offered_to_another_on_the_same_organisation(office: Office) -> None:
+    alice = office.ready()
+    bob = office.install("stranger")  # has companies and invoices of the same names and amounts
     bob.connect_xero()
     bob.set_up(number_prefix="BOB-")
     office.work()
 
-    assert {one.portal_id for one in rows(office, Link)} == {bob.portal_id, *(one.portal_id for one in rows(office, Link))}
-    assert not [one for one in rows(office, Link, portal_id=bob.portal_id, crm_kind="invoice") if one.number.startswith("HV-") and one.how == "sent"]
+    assert rows(office, Link, portal_id=bob.portal_id, crm_kind="company")
+    assert rows(office, Link, portal_id=bob.portal_id, crm_kind="invoice") == []
+    assert not [label for label in pairs(bob) if label.startswith(tuple(KNOWN))]
+    assert len(rows(office, Link, portal_id=alice.portal_id, crm_kind="invoice")) == len(KNOWN)
 
 
 def test_the_stranger_sees_and_decides_nothing_of_it(office: Office) -> None:
+    without_tax_number(office, "Three Oaks Vineyard Ltd")
     alice = office.ready()
     number = pairs(alice)["Three Oaks Vineyard Ltd"]
     bob = office.install("stranger")
