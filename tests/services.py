@@ -79,7 +79,14 @@ def postgres_server() -> Iterator[Postgres]:
         done = subprocess.run(make, capture_output=True, text=True, check=False, cwd=folder, env=child_environment(), **other)
         if done.returncode != 0:
             raise Missing(f"initdb did not succeed:\n{done.stdout}{done.stderr}")
-        settings = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": folder,
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "autovacuum": "off",
+        }
         settings |= {"max_connections": "200"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         cluster = Postgres(folder)

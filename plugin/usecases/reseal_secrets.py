@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from typing import cast
+
+from sqlalchemy import Table, select, update
 
 from plugin.db import EncryptedText
 from plugin.models import Base
@@ -13,7 +15,7 @@ def reseal(services: Services) -> int:
     """Seal again, row by row while everything runs. Returns how many secrets lie under the first key now."""
     count = 0
     for mapper in Base.registry.mappers:
-        table = mapper.local_table
+        table = cast(Table, mapper.local_table)
         sealed = [column for column in table.columns if isinstance(column.type, EncryptedText)]
         if not sealed:
             continue

@@ -70,7 +70,9 @@ def opening(draw: Any, target: Target) -> Shot:
     path = draw(st.sampled_from(("/bitrix24/app", "/bitrix24/placement", "/bitrix24/install")))
     fields.pop("APPLICATION_TOKEN", None)
     body = hostile.encoded(list(fields.items()))
-    return Shot("POST", path, urlencode(asked, errors="replace"), (), Form(body, URLENCODED), "administrator" if user == 1 else "sales", None, f"{path} (opening)")
+    return Shot(
+        "POST", path, urlencode(asked, errors="replace"), (), Form(body, URLENCODED), "administrator" if user == 1 else "sales", None, f"{path} (opening)"
+    )
 
 
 @st.composite
@@ -98,7 +100,9 @@ def webhook(draw: Any, target: Target) -> Shot:
     if draw(st.booleans()):
         tenant = next(iter(target.office.sandbox.xero.organisations))
         found = draw(st.lists(hostile.webhook_events, max_size=3))
-        text = json.dumps({"events": [{"eventCategory": "INVOICE", "tenantType": "ORGANISATION", "resourceId": "x" * 100, **one, "tenantId": tenant} for one in found]})
+        text = json.dumps(
+            {"events": [{"eventCategory": "INVOICE", "tenantType": "ORGANISATION", "resourceId": "x" * 100, **one, "tenantId": tenant} for one in found]}
+        )
     body = text.encode("utf-8", "replace")
     signed = draw(st.sampled_from((target.signature(body), target.signature(body), "", "é", "=" * 44)))
     who: Who = "administrator" if signed == target.signature(body) else "nobody"
@@ -128,7 +132,9 @@ def bombard(target: Target, requests: int, number: int, told: Callable[[int], No
     fired = 0
 
     @seed(number)
-    @settings(max_examples=requests, deadline=None, database=None, phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck), print_blob=False)
+    @settings(
+        max_examples=requests, deadline=None, database=None, phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck), print_blob=False
+    )
     @given(shots(target))
     def fire(shot: Shot) -> None:
         nonlocal fired

@@ -77,7 +77,12 @@ EVENTS = ("ONAPPINSTALL", "ONAPPUPDATE", "ONAPPUNINSTALL", "ONAPPPAYMENT", "ONCR
 KEYS = ("a[", "a]", "[a]", "a[[b]]", "a[]b", "a" + "[b]" * 50, "a" + "[]" * 200, "[" * 300, "data[FIELDS][ID][0]", "auth[member_id][]", "\x00[\x00]")
 
 words = st.one_of(
-    st.sampled_from(WORDS), st.sampled_from(WORDS), st.text(max_size=40), st.integers().map(str), st.sampled_from(LONG), st.sampled_from(("all", "custom", "sent"))
+    st.sampled_from(WORDS),
+    st.sampled_from(WORDS),
+    st.text(max_size=40),
+    st.integers().map(str),
+    st.sampled_from(LONG),
+    st.sampled_from(("all", "custom", "sent")),
 )
 names = st.one_of(st.sampled_from(NAMES), st.sampled_from(NAMES), st.sampled_from(NAMES), st.sampled_from(KEYS), st.text(max_size=12))
 pairs = st.lists(st.tuples(names, words), max_size=8)
@@ -105,7 +110,9 @@ json_texts = st.one_of(
 )
 option_texts = st.one_of(
     json_texts,
-    st.dictionaries(st.sampled_from(("ID", "ENTITY_ID", "URI")), st.one_of(json_values, st.sampled_from((float("inf"), 2**80, -1, "7"))), max_size=3).map(json.dumps),
+    st.dictionaries(st.sampled_from(("ID", "ENTITY_ID", "URI")), st.one_of(json_values, st.sampled_from((float("inf"), 2**80, -1, "7"))), max_size=3).map(
+        json.dumps
+    ),
 )
 
 
@@ -145,7 +152,9 @@ forms = st.one_of(
     json_texts.map(lambda text: Form(text.encode("utf-8", "replace"), "application/json")),
     st.builds(Form, st.binary(max_size=200), st.sampled_from(CONTENT_TYPES)),
     st.builds(Form, pairs.map(encoded), st.sampled_from(CONTENT_TYPES)),
-    st.sampled_from((Form(b"&" * 20_000, CONTENT_TYPES[1]), Form(b"a=b&" * 5_000, CONTENT_TYPES[1]), Form(b"", CONTENT_TYPES[1]), Form(b"%ff=%fe%", CONTENT_TYPES[1]))),
+    st.sampled_from(
+        (Form(b"&" * 20_000, CONTENT_TYPES[1]), Form(b"a=b&" * 5_000, CONTENT_TYPES[1]), Form(b"", CONTENT_TYPES[1]), Form(b"%ff=%fe%", CONTENT_TYPES[1]))
+    ),
 )
 
 HEADERS = (
@@ -173,7 +182,9 @@ queries = st.one_of(
     st.sampled_from(("%", "%zz", "&&&", "=", "page=%ff", "id=1" + "&id=2" * 2_000, "a[b][c]=1")),
 )
 path_parts = st.one_of(
-    st.sampled_from(("1", "2", "0", "-1", "99999999999999999999", "9" * 300, "1.0", "1e3", "٣", "a", "..", "%2e%2e", "1;x", "1%00", " 1", "+1", "0001", str(2**63))),
+    st.sampled_from(
+        ("1", "2", "0", "-1", "99999999999999999999", "9" * 300, "1.0", "1e3", "٣", "a", "..", "%2e%2e", "1;x", "1%00", " 1", "+1", "0001", str(2**63))
+    ),
     words.filter(lambda one: len(one) < 500).map(lambda one: quote(one.encode("utf-8", "replace"), safe="")),
 )
 stray_paths = st.one_of(

@@ -150,7 +150,8 @@ def rows(office: PatientOffice) -> dict[str, str]:
     with office.services.db.reading() as session:
         raw = session.connection()
         return {
-            f"table {table.name}": "\n".join(str(tuple(row)) for row in raw.exec_driver_sql(f'SELECT * FROM "{table.name}"')) for table in Base.metadata.sorted_tables
+            f"table {table.name}": "\n".join(str(tuple(row)) for row in raw.exec_driver_sql(f'SELECT * FROM "{table.name}"'))
+            for table in Base.metadata.sorted_tables
         }
 
 
