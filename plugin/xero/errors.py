@@ -149,7 +149,7 @@ def problem_of(answer: Answer) -> Problem:
     if answer.status == 503:
         return _unavailable(answer)
     # A page instead of an answer, and whatever a gateway says beyond 500, passes; the same question may be asked again.
-    passing = answer.status >= 500 or 200 <= answer.status < 300
+    passing = (answer.status >= 500 and answer.status != 501) or 200 <= answer.status < 300
     code, retry = STATUSES.get(answer.status, ("xero.unknown", LATER if passing else NEVER))
     return Problem(code, retry, status=answer.status, text=body_text(answer), correlation=correlation(answer))
 

@@ -105,7 +105,7 @@ def unauthorised(detail: str, status: int = 401, headers: dict[str, str] | None 
         (answer(405, "no"), "xero.unknown", NEVER),
         (answer(412), "xero.unknown", NEVER),
         (answer(501), "xero.unknown", NEVER),
-        (answer(200, "<Response>XML</Response>"), "xero.unknown", NEVER),
+        (answer(200, "<Response>XML</Response>"), "xero.unknown", LATER),
         (answer(400, {"ErrorNumber": 51, "Type": "HighVolumeException", "Message": "too many"}), "xero.query_too_broad", NEVER),
         (answer(400, {"ErrorNumber": 16, "Type": "QueryParseException", "Message": "bad where"}), "xero.query_refused", NEVER),
         (answer(400, {"ErrorNumber": 14, "Type": "PostDataInvalidException", "Message": "bad body"}), "xero.body_refused", NEVER),

@@ -127,8 +127,8 @@ def test_tokens_made_for_another_app_are_refused(changes: dict[str, str]) -> Non
         (403, "<html>Access Denied</html>", "xero.blocked", NEVER),
         (500, "oops", "xero.login_unavailable", LATER),
         (503, "<html>", "xero.login_unavailable", LATER),
-        (200, '{"token":"?"}', "xero.unknown", NEVER),
-        (200, "<html>", "xero.unknown", NEVER),
+        (200, '{"token":"?"}', "xero.unknown", LATER),
+        (200, "<html>", "xero.unknown", LATER),
     ],
 )
 def test_refusals_at_sign_in_become_problems(status: int, body: str, code: str, retry: object) -> None:

@@ -135,6 +135,7 @@ def test_no_secret_lies_in_the_open(office: PatientOffice, logged: list[str], re
     found += [line for place, query in queries.items() for line in seek(f"the address of {place}", query, secrets)]
     found += [line for name, text in rows(office).items() for line in seek(name, text, secrets)]
     found += [line for name, text in in_redis(office).items() for line in seek(f"Redis {name}", text, secrets)]
+    assert files(office)
     for path in files(office):
         found += seek(path.name, path.read_bytes(), secrets)
     assert found == []
