@@ -40,3 +40,6 @@ KEEP_JOBS = 30 * 86400.0
 
 #: Waits before the next attempt of a job that may be tried again later; after the last one it ends as a problem.
 BACK_OFF = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0)
+#: Pages of our own database ask Bitrix24 again whether somebody still has their rights; and how long they wait for its answer.
+RIGHTS_FRESH = 60.0
+RIGHTS_TIMEOUT = 3.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 
-from plugin.usecases import NotHere, connect_xero, first_sync, open_app
+from plugin.usecases import NotHere, connect_xero, first_sync, open_app, rights
 from plugin.web import activity, batches, failures, invoices, settings
 from plugin.web.connection import connection_page, still_waiting
 from plugin.web.frame_pass import HEADER, PassRefused
@@ -21,6 +21,8 @@ def find_visitor() -> Response | None:
     try:
         claims = passes().read(request.headers.get(HEADER, ""))
         g.visitor = open_app.visitor(services(), claims.portal_id, claims.user_id, claims.lang)
+        if "frame.invoices" not in request.blueprints:
+            g.visitor = rights.confirmed(services(), g.visitor)
     except (PassRefused, NotHere):
         return failures.pass_refused()
     return None

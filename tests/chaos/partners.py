@@ -36,6 +36,7 @@ class Partners:
         self.companies: list[str] = []
         self.codes: list[str] = []
         self.made = 0
+        self.told: set[str] = set()
         self.reset()
 
     def do(self, order: dict[str, Any]) -> Any:
@@ -189,15 +190,21 @@ class Partners:
         return {
             "invoices": {crm_id: self._one(crm_id, by_number, by_url) for crm_id in ids},
             "twice": {
-                "contacts": sorted({name for name in self.companies if names.count(name) > 1}),
-                "items": sorted({code for code in self.codes if codes.count(code) > 1}),
-                "urls": sorted(url for url, found in by_url.items() if url and len(found) > 1),
+                "contacts": self._news({name for name in self.companies if names.count(name) > 1}),
+                "items": self._news({code for code in self.codes if codes.count(code) > 1}),
+                "documents": self._news({url for url, found in by_url.items() if url and len(found) > 1}),
             },
             "refused": [f"{one.method} {one.path} {one.status}" for one in calls if one.status == 429 and not one.fault],
             "bitrix24_refused": [one.path for one in self.bitrix24.calls if one.status in (429, 503) and not one.fault],
             "calls": len([one for one in calls if one.path.startswith("/api.xro")]),
             "faults": [f"{one.method} {one.path} {one.fault}" for one in (*calls, *self.bitrix24.calls) if one.fault],
         }
+
+    def _news(self, names: set[str]) -> list[str]:
+        """What was not told before, so that one failure is not every later trial's as well."""
+        news = names - self.told
+        self.told |= news
+        return sorted(news)
 
     def _documents(self, crm_id: int) -> list[Invoice]:
         number, url = self._marks(crm_id)

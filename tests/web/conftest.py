@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from plugin import web
 from plugin.config import Config
 from plugin.domain.crm import Visitor
-from plugin.usecases import open_app
+from plugin.usecases import open_app, rights
 from plugin.usecases.shown import Home
 from plugin.web.frame_pass import HEADER, Claims, FramePasses
 
@@ -52,5 +52,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
     web.register(app)
     here = Site(app, app.test_client(), FramePasses(SECRET))
     monkeypatch.setattr(open_app, "visitor", lambda *_: here.visitor)
+    monkeypatch.setattr(rights, "confirmed", lambda _services, visitor: visitor)
     monkeypatch.setattr(open_app, "home", lambda *_: Home("Kauri Trading", connected=True, set_up=True))
     return here
