@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from plugin.db import Transaction
 from plugin.domain import ledger
-from plugin.domain.problems import RECONNECT, Problem
+from plugin.domain.problems import LATER, RECONNECT, Problem
 from plugin.domain.settings import Settings
 from plugin.models import Base, Connection, Organisation, Portal, SettingsVersion
 
@@ -92,10 +92,16 @@ def organisation_value(row: Organisation) -> ledger.Organisation:
 
 
 def keep_organisation(row: Organisation, value: ledger.Organisation, now: datetime) -> None:
-    """Write down what Xero says of the organisation."""
+    """Write down what Xero says of the organisation; raises a problem where the answer is about another one.
+
+    An OrganisationID normally equals the tenant's (X§6.7). Where it did before and does not now, somebody else's books have answered.
+    """
+    if (row.facts or {}).get("organisation_id") == row.tenant_id != value.tenant_id:
+        raise Problem("xero.other_organisation", LATER, name=value.name)
     row.name, row.country, row.base_currency, row.short_code = value.name, value.country, value.base_currency, value.short_code
     row.facts = {
         **(row.facts or {}),
+        "organisation_id": value.tenant_id,
         "timezone": value.timezone,
         "version": value.version,
         "pays_tax": value.pays_tax,

@@ -300,6 +300,7 @@ SENTENCES: dict[str, str | Counted] = {
     "xero.too_large": _("Xero refused a request as too large. It is divided and tried again."),
     "xero.unanswered": _("Xero's answer does not mention this invoice. It is looked up before anything is repeated."),
     "xero.unavailable": _("Xero is not available at the moment. It goes on by itself."),
+    "xero.other_organisation": _("Xero answered for another organisation (%(name)s). Nothing was changed; it is tried again."),
     "xero.unknown": _("Xero answered something unexpected (%(status)s): %(text)s."),
     "xero.url_invalid": _("Xero refused the link back to Bitrix24."),
     "xero.wrong_status": _("The status in Xero does not permit this. Open the document in Xero."),

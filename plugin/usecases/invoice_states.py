@@ -81,7 +81,7 @@ def _links(session: Session, portal_id: int) -> dict[int, datetime | None]:
     query = select(Link.crm_id, Link.crm_updated_at).where(
         Link.portal_id == portal_id, Link.organisation_id == connection.organisation_id, Link.crm_kind == "invoice", Link.ended_at.is_(None)
     )
-    return dict(session.execute(query).tuples().all())
+    return {row.crm_id: row.crm_updated_at for row in session.execute(query)}
 
 
 def problem_ids(session: Session, portal_id: int) -> list[int]:

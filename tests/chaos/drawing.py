@@ -55,7 +55,7 @@ BLOWS: dict[str, int] = {
     "kill the conductor": 14,
     "freeze the conductor": 7,
     "kill a worker": 6,
-    "kill all workers": 8,
+    "kill all workers": 4,
     "workers stay away": 1,
     "kill web": 6,
     "kill sweep": 3,

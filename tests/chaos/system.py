@@ -148,7 +148,7 @@ class Person:
         while True:
             try:
                 answer = send()
-            except (requests.ConnectionError, requests.Timeout):
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.1)

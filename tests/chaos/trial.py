@@ -255,7 +255,7 @@ class Trial:
         now = datetime.now(UTC)
         with self.system.rows() as session:
             session.execute(update(Organisation).values(paused_until=None))
-            waiting = session.execute(update(Job).where(Job.state == "waiting", Job.run_at > now, Job.problem_code.is_not(None)).values(run_at=now))
+            waiting = session.execute(update(Job).where(Job.state == "waiting", Job.run_at > now).values(run_at=now))
             session.commit()
         if waiting.rowcount:  # type: ignore[attr-defined]
             self.note(f"time passes for {waiting.rowcount}")  # type: ignore[attr-defined]
@@ -265,8 +265,9 @@ class Trial:
         now = datetime.now(UTC)
         with self.system.rows() as session:
             jobs = session.scalars(select(Job).where(Job.state != "done")).all()
+            paused = session.scalars(select(Organisation.id).where(Organisation.paused_until > now)).first() is not None
             batches = session.scalars(select(Batch).where(Batch.id.in_(self.batches), Batch.state.in_(("running", "preparing")))).all()
-        open_jobs = [one for one in jobs if one.state == "running" or one.run_at < now + STATED_WAIT or not one.problem_code]
+        open_jobs = [one for one in jobs if one.state == "running" or one.run_at < now + STATED_WAIT or not (one.problem_code or paused)]
         waiting = [f"{one.kind} {one.subject} {one.state} {one.problem_code or ''} {one.attempts}" for one in open_jobs]
         if not jobs:
             waiting += [f"batch {one.id} is {one.state} though no job is left" for one in batches]

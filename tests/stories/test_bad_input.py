@@ -29,7 +29,7 @@ WORDS: dict[str, str] = {
     "noncharacter": "\ufffe and \uffff",
     "script": SCRIPT,
     "angle brackets": "A <b> & 'C' \"D\" </title>",
-    "quotes": "O'Neil \"The\" `Co` ; DROP TABLE invoice; --",
+    "quotes": 'O\'Neil "The" `Co` ; DROP TABLE invoice; --',
     "braces": "{{7*7}} %(count)s %s ${x} [URL=http://evil]x[/URL]",
     "only blanks": " \u00a0\u2003 ",
     "combining": "Z" + "\u0301" * 300,
@@ -144,7 +144,10 @@ BETWEEN: dict[str, tuple[Callable[[Office, int], object], set[str | None]]] = {
         {"send.no_customer", "send.customer_gone"},
     ),
     "its customer is taken out": (lambda office, crm_id: crm_of(office).change_invoice(crm_id, companyId=0, contactId=0), {"send.no_customer"}),
-    "it gets a negative total": (lambda office, crm_id: crm_of(office).change_invoice(crm_id, rows=[{**ROW, "price": -5}]), {"send.total_negative", "send.negative_total"}),
+    "it gets a negative total": (
+        lambda office, crm_id: crm_of(office).change_invoice(crm_id, rows=[{**ROW, "price": -5}]),
+        {"send.total_negative", "send.negative_total"},
+    ),
     "the account is archived": (
         lambda office, crm_id: office.sandbox.xero.actions.archive_account(HARBOUR, "200"),
         {"send.account_missing", "send.account_archived", "xero.account_archived", "xero.account", "xero.refused", "xero.account_invalid"},
