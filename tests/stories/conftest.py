@@ -9,7 +9,6 @@ import pytest
 from sandbox.serve import Sandbox
 from tests.stories.office import Office
 from tests.stories.patience import PatientOffice
-from tests.stories.patience import PatientOffice
 
 
 @pytest.fixture

@@ -39,8 +39,10 @@ LIES: dict[str, str] = {
     "not a number": '{"result": NaN, "Invoices": [{"Total": Infinity}]}',
     "an endless number": '{"result": 1e999999999, "Invoices": [{"Total": 1e999999999, "InvoiceID": 1e999999999}]}',
     "other bytes": '{"x": "\\udcff"}',
-    "other types": '{"result": {"result": 3, "result_error": 3, "items": "x"}, "Invoices": {"InvoiceID": []}, "Contacts": "x", "access_token": 7, "expires_in": "soon"}',
-    "a list of nothings": '{"result": {"items": [null, 1, "x", [], {}], "result": [null]}, "Invoices": [null, 1, "x", [], {}], "Contacts": [null, {}], "Accounts": [{}]}',
+    "other types": '{"result": {"result": 3, "result_error": 3, "items": "x"}, "Invoices": {"InvoiceID": []}, "Contacts": "x",'
+    '"access_token": 7, "expires_in": "soon"}',
+    "a list of nothings": '{"result": {"items": [null, 1, "x", [], {}], "result": [null]},'
+    '"Invoices": [null, 1, "x", [], {}], "Contacts": [null, {}], "Accounts": [{}]}',
     "somebody else's": json.dumps(
         {
             "Invoices": [{"InvoiceID": STRANGE, "InvoiceNumber": "STRANGE-1", "Status": "PAID", "Type": "ACCREC", "Total": 1, "StatusAttributeString": "OK"}],

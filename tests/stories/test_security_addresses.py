@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import re
 import socket
 import threading
@@ -206,10 +207,8 @@ def test_an_authorisation_server_that_names_another_address_is_not_followed(
     portal.install(1)
     opening = portal.open_app(1)
     said = endpoint.format(port=listener.port)
-    body = (
-        '{"result": {"client_id": "%s", "user_id": 1, "scope": "crm", "install": {"installed": true, "status": "F", "domain": "x", "client_endpoint": "%s", "member_id": "%s"}}}'
-        % (sandbox.settings.bitrix24_client_id, said, portal.member_id)
-    )
+    install = {"installed": True, "status": "F", "domain": "x", "client_endpoint": said, "member_id": portal.member_id}
+    body = json.dumps({"result": {"client_id": sandbox.settings.bitrix24_client_id, "user_id": 1, "scope": "crm", "install": install}})
     sandbox.bitrix24.controls.fail("status", path="/rest/app.info", status=200, body=body, times=9)
     host = said.partition("//")[2].partition("/")[0] or "x"
 

@@ -98,7 +98,8 @@ def nothing_inline_runs(walk: Walk) -> None:
             const blocked = [];
             document.addEventListener('securitypolicyviolation', (event) => blocked.push(event.effectiveDirective));
             const box = document.createElement('div');
-            box.innerHTML = '<img src="https://evil.example/x.png" onerror="window.tbHacked=1"><button onclick="window.tbHacked=1">x</button><a href="javascript:window.tbHacked=1">y</a>'
+            box.innerHTML = '<img src="https://evil.example/x.png" onerror="window.tbHacked=1">'
+                + '<button onclick="window.tbHacked=1">x</button><a href="javascript:window.tbHacked=1">y</a>'
                 + '<form action="https://evil.example/"><input></form>';
             document.body.append(box);
             box.querySelector('button').click();

@@ -108,8 +108,8 @@ def a_working_day(office: PatientOffice) -> tuple[Person, list[str]]:
     sam = office.open(user=2)
     crm.update_app(1)
     office.client.post("/bitrix24/events", data={"event": "ONAPPINSTALL", "auth[member_id]": crm.member_id, "auth[access_token]": "forged"})
-    for path in ("/app/", "/app/invoices", "/app/batches", f"/app/batches/{batch}", "/app/activity", "/app/setup", "/app/setup/connection", "/app/nothing"):
-        pages.append(alice.get(path).text)
+    paths = ("/app/", "/app/invoices", "/app/batches", f"/app/batches/{batch}", "/app/activity", "/app/setup", "/app/setup/connection", "/app/nothing")
+    pages += [alice.get(path).text for path in paths]
     pages += [sam.html, sam.get("/app/setup").text, sam.get("/app/invoices").text]
     pages += [office.client.get(path).text for path in ("/", "/healthz", "/metrics", "/xero/callback?code=x&state=y", "/nothing", "/app/")]
     alice.order(third)
