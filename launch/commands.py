@@ -30,7 +30,7 @@ python3 run.py setup   only install: Python packages and front-end packages
 python3 run.py lock    renew the lock files from the ranges in requirements*.txt and *.in
 python3 run.py help    this
 
-With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make chaos, make setup, make lock, make help."""
+With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make chaos, make live-oracles, make setup, make lock, make help."""
 
 
 def run(arguments: Sequence[str]) -> int:

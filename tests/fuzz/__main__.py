@@ -42,6 +42,7 @@ def main() -> int:
             try:
                 bombard(target, given.requests // len(services.KINDS), seed + number, lambda fired, kind=kind: print(f"  {kind} {fired}", flush=True))
             finally:
+                target.close()
                 office.close()
                 sandbox.stop()
             count += target.count

@@ -14,5 +14,7 @@ from tests.stories.patience import PatientOffice
 @pytest.fixture
 def target(sandbox: Sandbox, database_url: str, redis_url: str) -> Iterator[Target]:
     office = PatientOffice(sandbox, database_url, redis_url)
-    yield Target(office)
+    under_fire = Target(office)
+    yield under_fire
+    under_fire.close()
     office.close()

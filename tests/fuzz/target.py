@@ -62,13 +62,13 @@ class Hit:
     seconds: float
 
 
-def _watch(database_url: str) -> Callable[[], Any]:
-    """A question whose answer changes whenever somebody else has written to the database."""
+def _watch(database_url: str) -> tuple[Callable[[], Any], Callable[[], None]]:
+    """A question whose answer changes whenever somebody else has written to the database, and the end of asking."""
     if database_url.startswith("sqlite"):
         file = sqlite3.connect(urlsplit(database_url).path)
-        return lambda: file.execute("PRAGMA data_version").fetchone()
+        return lambda: file.execute("PRAGMA data_version").fetchone(), file.close
     server = psycopg.connect(database_url.replace("postgresql+psycopg", "postgresql"), autocommit=True)
-    return lambda: server.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())").fetchone()
+    return lambda: server.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())").fetchone(), server.close
 
 
 class Target:
@@ -82,7 +82,7 @@ class Target:
         office.pass_time(60)
         self.people: dict[str, Person] = {"administrator": administrator, "sales": office.open(user=2), "stranger": office.install("stranger")}
         self.passes = FramePasses(office.config.secret_key)
-        self._written = _watch(office.config.database_url)
+        self._written, self.close = _watch(office.config.database_url)
         self.count: Counter[tuple[str, int]] = Counter()
         self.slowest: tuple[float, str] = (0.0, "")
         self._ended = self._ended_pass()

@@ -20,6 +20,7 @@ from launch.tree import child_environment
 from sandbox.settings import SandboxSettings
 from tests.fuzz.target import STACKS
 from tests.running import free_port, until
+from tests.services import Databases
 
 MEGABYTE = 1024 * 1024
 OPENING = "/bitrix24/app"
@@ -94,9 +95,10 @@ class Server:
         self.process.wait(timeout=15)
 
 
-@pytest.fixture
-def server(sqlite_url: str, redis_url: str, tmp_path: Path) -> Iterator[Server]:
-    running = Server(sqlite_url, redis_url, tmp_path)
+@pytest.fixture(scope="module")
+def server(databases: Databases, redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests here: what one of them sends must not trouble the next."""
+    running = Server(databases.migrated("sqlite"), redis_server, tmp_path_factory.mktemp("web"))
     yield running
     running.close()
 

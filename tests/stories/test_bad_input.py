@@ -164,7 +164,8 @@ BETWEEN: dict[str, tuple[Callable[[Office, int], object], set[str | None]]] = {
 
 
 @pytest.mark.parametrize("what", BETWEEN)
-def test_between_confirmation_and_sending_anything_may_change(office: Office, what: str) -> None:
+def test_between_confirmation_and_sending_anything_may_change(patient_office: PatientOffice, what: str) -> None:
+    office = patient_office
     change, codes = BETWEEN[what]
     alice = office.ready()
     crm_id = new_invoice(office)
@@ -181,7 +182,8 @@ def test_between_confirmation_and_sending_anything_may_change(office: Office, wh
     assert [one for one in office.sandbox.xero.invoices() if one.reference == "A chair"] == []
 
 
-def test_rights_taken_away_between_confirmation_and_sending_end_it(office: Office) -> None:
+def test_rights_taken_away_between_confirmation_and_sending_end_it(patient_office: PatientOffice) -> None:
+    office = patient_office
     office.ready()
     crm = crm_of(office)
     sam = office.open(user=2)
@@ -255,7 +257,8 @@ def test_the_question_is_asked_once_a_minute(patient_office: PatientOffice) -> N
     assert [one.path for one in office.sandbox.bitrix24.controls.calls] == ["/rest/profile"]
 
 
-def test_amounts_stay_decimal(office: Office) -> None:
+def test_amounts_stay_decimal(patient_office: PatientOffice) -> None:
+    office = patient_office
     alice = office.ready()
     crm_id = new_invoice(office, [{**ROW, "price": 0.1, "quantity": 3}, {**ROW, "price": 0.2, "quantity": 1}])
     alice.send(crm_id)

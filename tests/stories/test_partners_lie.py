@@ -76,9 +76,12 @@ def office(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> Iterator[Patien
 @pytest.mark.parametrize("call", CALLS)
 def test_a_lie_is_told_once_and_everything_ends_well_or_is_explained(office: PatientOffice, call: str) -> None:
     partner, path, method = CALLS[call]
+    # All lies to the calls that everything hangs on; to the others a third, each another one.
+    told_to_all, number = ("creating", "creating the customer", "Bitrix24's first answer"), list(CALLS).index(call)
+    lies = list(LIES.items()) if call in told_to_all else list(LIES.items())[number % 3 :: 3]
     alice = office.ready()
     crm = crm_of(office)
-    for name, lie in LIES.items():
+    for name, lie in lies:
         crm_id = new_invoice(office, title=name, companyId=crm.add_item(4, title=f"Customer of {name}"))
         batch = alice.order(crm_id)
         office.pass_time(4_000)  # tokens have run out, lists are old
