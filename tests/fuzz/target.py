@@ -129,6 +129,8 @@ class Target:
         if hit.seconds >= SECONDS:
             hit = min(hit, self._answered(shot), key=lambda one: one.seconds)  # a busy machine is not a slow answer
         self.count[shot.route, hit.status] += 1
+        for partner in (self.office.sandbox.xero, self.office.sandbox.bitrix24):
+            partner.controls.calls.clear()
         self.slowest = max(self.slowest, (hit.seconds, f"{shot.method} {shot.route}"))
         if shot.who in self.people:
             self.people[shot.who].frame_pass = hit.headers.get("X-Frame-Pass", self.people[shot.who].frame_pass)
