@@ -23,25 +23,38 @@ class _Gateway(wsgi.Gateway_10):
         return environ
 
 
+class _Server(wsgi.Server):
+    """Serves on a socket that is bound already, so that nobody else can have its port in between."""
+
+    def __init__(self, held: socket.socket, app: Callable[..., Any]) -> None:
+        self._held = held
+        super().__init__(held.getsockname(), app, numthreads=8, max=64, request_queue_size=128, timeout=30, shutdown_timeout=1)
+        self.gateway = _Gateway
+
+    def bind(self, family: int, type: int, proto: int = 0) -> socket.socket:
+        self._held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket: socket.socket = self._held
+        return self._held
+
+
 class _Listener:
     """One address: bound at once, so that its port is known before anybody serves on it."""
 
     def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
-        probe = socket.create_server((host, port))
-        self.port = probe.getsockname()[1]
-        probe.close()
-        self.server: wsgi.Server | None = None
+        self._socket = socket.create_server((host, port))
+        self.host, self.port = host, self._socket.getsockname()[1]
+        self._server: _Server | None = None
 
     def serve(self, app: Callable[..., Any]) -> None:
-        self.server = wsgi.Server((self.host, self.port), app, numthreads=8, max=64, request_queue_size=128, timeout=30, shutdown_timeout=1)
-        self.server.gateway = _Gateway
-        self.server.prepare()
-        threading.Thread(target=self.server.serve, daemon=True, name=f"sandbox-{self.port}").start()
+        self._server = _Server(self._socket, app)
+        self._server.prepare()
+        threading.Thread(target=self._server.serve, daemon=True, name=f"sandbox-{self.port}").start()
 
     def stop(self) -> None:
-        if self.server is not None:
-            self.server.stop()
+        if self._server is None:
+            self._socket.close()
+        else:
+            self._server.stop()
 
     @property
     def url(self) -> str:

@@ -14,11 +14,16 @@ from cryptography.fernet import Fernet
 
 from launch.tree import child_environment
 
+_held: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that the system gives to nobody else while we live: bound, not listening, a server of ours may bind it as well."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    _held.append(held)
+    return int(held.getsockname()[1])
 
 
 def until(true: Callable[[], bool], seconds: float = 30) -> None:
