@@ -23,6 +23,7 @@ def record(
     user_name: str = "",
     batch_id: int | None = None,
     xero_id: str = "",
+    cause: str = "",
     **params: Any,
 ) -> None:
     """Write one sentence down."""
@@ -39,6 +40,7 @@ def record(
                 user_name=user_name,
                 batch_id=batch_id,
                 xero_id=xero_id,
+                cause=cause,
                 **params,
             )
         ],
@@ -47,7 +49,7 @@ def record(
 
 def row(portal_id: int, code: str, now: datetime, **rest: Any) -> dict[str, Any]:
     """One sentence as a row for `record_many`."""
-    columns = {"organisation_id": None, "subject": "", "user_id": None, "user_name": "", "batch_id": None, "xero_id": ""}
+    columns = {"organisation_id": None, "subject": "", "user_id": None, "user_name": "", "batch_id": None, "xero_id": "", "cause": ""}
     given = {name: rest.pop(name, default) for name, default in columns.items()}
     params = {name: value if isinstance(value, (int, bool, list, dict)) or value is None else str(value) for name, value in rest.items()}
     return {"portal_id": portal_id, "code": code, "at": now, "params": params, **given}

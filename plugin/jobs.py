@@ -25,6 +25,10 @@ CHUNK = 500
 SEND, PULL, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "write_back", "prepare", "first_run", "notify"
 
 
+#: Who or what caused an order: a person's click, an event of Bitrix24, a message from Xero, or a sweep that found what none announced.
+PERSON, AUTOMATIC, XERO, SWEEP = "person", "automatic", "xero", "sweep"
+
+
 def organisation_bell(organisation_id: int) -> str:
     return f"organisation:{organisation_id}"
 
@@ -45,6 +49,9 @@ class Order:
     priority: int = PEOPLE
     acting_user: int | None = None
     payload: dict[str, Any] | None = None
+    cause: str = ""
+    #: When the change happened that this order carries; the time of the order where it is not known.
+    caused_at: datetime | None = None
 
 
 def order(tx: Transaction, one: Order, now: datetime) -> int:
@@ -70,6 +77,8 @@ def order_many(tx: Transaction, orders: Sequence[Order], now: datetime) -> dict[
                 "run_at": now,
                 "attempts": 0,
                 "created_at": now,
+                "cause": one.cause,
+                "caused_at": one.caused_at or now,
             }
             for one in orders[start : start + CHUNK]
         ]
@@ -91,6 +100,8 @@ def _upsert(tx: Session, rows: list[dict[str, Any]]) -> Any:
             "acting_user": new.acting_user,
             "payload": func.coalesce(new.payload, Job.payload),
             "attempts": 0,
+            "cause": case((new.priority <= Job.priority, new.cause), else_=Job.cause),
+            "caused_at": case((Job.caused_at < new.caused_at, Job.caused_at), else_=new.caused_at),
         },
     ).returning(Job.id, Job.subject)
 
@@ -169,8 +180,9 @@ def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, proble
             .where(Job.id.in_(part))
         ).all()
     for old, new in pairs:
-        call = tx.scalar(select(Job.call_id).where(Job.id == old))
-        tx.execute(update(Job).where(Job.id == new).values(call_id=call))
+        call, caused_at = tx.execute(select(Job.call_id, Job.caused_at).where(Job.id == old)).one()
+        older = case((Job.caused_at < caused_at, Job.caused_at), else_=caused_at)
+        tx.execute(update(Job).where(Job.id == new).values(call_id=call, caused_at=older))
         tx.execute(update(BatchDocument).where(BatchDocument.job_id == old).values(job_id=new))
         tx.execute(update(Job).where(Job.id == old).values(state="done", call_id=None))
     merged = {old for old, _ in pairs}

@@ -368,6 +368,25 @@ class Job(Base):
     problem_params: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    #: Who or what caused it (`jobs.PERSON` …), and when that happened: the oldest change that this order still has to carry.
+    cause: Mapped[str] = mapped_column(String(12), default="", server_default="")
+    caused_at: Mapped[datetime | None]
+
+
+class Reaction(Base):
+    """How long changes took to reach the other side: a histogram by the hour, so that a week of a portal is a few hundred rows."""
+
+    __tablename__ = "reaction"
+    __table_args__ = (UniqueConstraint("portal_id", "direction", "hour", "step"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    #: "out": Bitrix24 to Xero; "in": Xero to Bitrix24.
+    direction: Mapped[str] = mapped_column(String(4))
+    hour: Mapped[datetime]
+    #: The number of the step on `latency`'s scale.
+    step: Mapped[int] = mapped_column(Integer)
+    count: Mapped[int] = mapped_column(Integer)
 
 
 class Batch(Base):
@@ -481,6 +500,8 @@ class Activity(Base):
     user_name: Mapped[str] = mapped_column(String(255), default="")
     batch_id: Mapped[int | None] = mapped_column(Id)
     xero_id: Mapped[str] = mapped_column(String(64), default="")
+    #: Who or what caused it: `jobs.PERSON`, `AUTOMATIC`, `XERO` or `SWEEP`.
+    cause: Mapped[str] = mapped_column(String(12), default="", server_default="")
 
 
 class Preference(Base):

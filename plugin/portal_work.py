@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from plugin import durations, jobs, leases, sentences
+from plugin import durations, jobs, latency, leases, sentences
 from plugin.bitrix24 import documents, people
 from plugin.bitrix24.shapes import INVOICE
 from plugin.domain.problems import LATER, Problem
@@ -92,6 +92,8 @@ def _record(services: Services, bell: str, fence: int, claimed: Sequence[Job], p
     now = services.now()
     with services.db.transaction() as tx:
         leases.check(tx, bell, fence)
+        told = [job for job in claimed if problems.get(job.id) is None and (job.payload or {}).get("news")]
+        latency.record(tx, [one for job in told for one in latency.of_job(job, latency.IN, now)], now)
         for job in claimed:
             problem = problems.get(job.id)
             again = jobs.next_try(problem, job.attempts, now, services.config.pace) if problem is not None else None

@@ -110,7 +110,13 @@ def _record_others(flight: Flight, brought: Sequence[Document]) -> None:
             for link in tx.scalars(query):
                 updated = by_id[link.xero_id].updated_at
                 if updated is None or link.xero_updated_at is None or updated > link.xero_updated_at:
-                    jobs.order(tx, jobs.Order(link.portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, link.organisation_id, jobs.EVENTS), now)
+                    jobs.order(
+                        tx,
+                        jobs.Order(
+                            link.portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP, caused_at=updated
+                        ),
+                        now,
+                    )
 
 
 def _record(flight: Flight, works: Sequence[Work], links: dict[tuple[int, int], Link], found: dict[str, Document], by_ids: bool) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 
-from plugin import activity, jobs
+from plugin import activity, jobs, latency
 from plugin.db import Transaction
 from plugin.domain.drafts import draft_to_json, fingerprint
 from plugin.domain.ledger import Document
@@ -34,6 +34,7 @@ class Recorder:
     batches: set[int] = field(default_factory=set)
     bells: set[str] = field(default_factory=set)
     names: dict[tuple[int, int], str] = field(default_factory=dict)
+    reactions: list[latency.Reacted] = field(default_factory=list)
 
     def say(self, job: Job, code: str, **params: Any) -> None:
         """A sentence about this job's document."""
@@ -46,6 +47,7 @@ class Recorder:
                 subject=job.subject,
                 user_id=job.acting_user,
                 user_name=self._name(job),
+                cause=job.cause,
                 **params,
             )
         )
@@ -77,6 +79,7 @@ class Recorder:
     def finish(self) -> None:
         """Close batches whose last document has ended, order their notification, write the sentences."""
         activity.record_many(self.tx, self.activities)
+        latency.record(self.tx, self.reactions, self.now)
         for batch_id in jobs.end_batches(self.tx, self.batches, self.now):
             batch = self.tx.get_one(Batch, batch_id)
             bell = jobs.portal_bell(batch.portal_id)
@@ -89,15 +92,13 @@ class Recorder:
 def order_write_back(recorder: Recorder, job: Job, link: Link, *, was: str = "", log: dict[str, Any] | None = None, anew: bool = False) -> None:
     """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written.
 
-    `anew`: the fields are written even if they show the same already.
+    `anew`: the fields are written even if they show the same already. What Xero told first is timed until the CRM shows it.
     """
     bell = jobs.portal_bell(link.portal_id)
-    payload = {"was": was, "log": log, "link": link.id, "anew": anew}
-    jobs.order(
-        recorder.tx,
-        jobs.Order(link.portal_id, jobs.WRITE_BACK, f"back:{link.crm_id}", bell, link.organisation_id, job.priority, job.acting_user, payload),
-        recorder.now,
-    )
+    news = job.kind == jobs.PULL and job.cause in (jobs.XERO, jobs.SWEEP)
+    payload = {"was": was, "log": log, "link": link.id, "anew": anew, "news": news}
+    order = jobs.Order(link.portal_id, jobs.WRITE_BACK, f"back:{link.crm_id}", bell, link.organisation_id, job.priority, job.acting_user, payload)
+    jobs.order(recorder.tx, replace(order, cause=job.cause, caused_at=job.caused_at), recorder.now)
     recorder.bells.add(bell)
 
 

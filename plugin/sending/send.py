@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from plugin import directory, durations, jobs, leases
+from plugin import directory, durations, jobs, latency, leases
 from plugin.domain.compare import GONE, Unchanged, Update, with_line_ids
 from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
 from plugin.domain.ledger import Document, Outcome
@@ -429,6 +429,7 @@ def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str) -> No
         one.note("note.total_differs", crm=str(one.draft.total), xero=str(document.total))
     jobs.finish(recorder.tx, [one.job.id], recorder.now)
     recorder.outcome(one.job, "created" if operation == "create" else "updated", notes=one.notes)
+    recorder.reactions += latency.of_job(one.job, latency.OUT, recorder.now)
     code = "activity.created" if operation == "create" else "activity.updated_in_xero"
     recorder.say(
         one.job, code, xero_id=document.id, number=document.number, total=str(document.total), currency=document.currency, before_total=str(before[1] or "")

@@ -47,7 +47,15 @@ def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
         payload = {name: True for name in ("as_new", "push", "keep") if batch.selection.get(name)} or {}
         orders = [
             jobs.Order(
-                batch.portal_id, kind, f"invoice:{crm_id}", bell, batch.organisation_id, priority, visitor.user_id, payload if kind == jobs.SEND else None
+                batch.portal_id,
+                kind,
+                f"invoice:{crm_id}",
+                bell,
+                batch.organisation_id,
+                priority,
+                visitor.user_id,
+                payload if kind == jobs.SEND else None,
+                jobs.PERSON,
             )
             for crm_id in going
         ]

@@ -36,7 +36,7 @@ def receive(services: Services, raw: bytes, signature: str | None) -> bool:
             bell = jobs.organisation_bell(organisation.id)
             for portal_id in {link.portal_id for link in links}:
                 orders = [
-                    jobs.Order(portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, organisation.id, jobs.EVENTS)
+                    jobs.Order(portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, organisation.id, jobs.EVENTS, cause=jobs.XERO)
                     for link in links
                     if link.portal_id == portal_id
                 ]

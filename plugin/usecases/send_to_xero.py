@@ -260,7 +260,9 @@ class _Verdicts:
         """Voided or deleted in Xero, as nobody has told us yet: it is fetched at once, so that "send as new" is open (RULES 13)."""
         organisation_id, now = self.context.organisation.id, self.services.now()
         bell = jobs.organisation_bell(organisation_id)
-        orders = [jobs.Order(self.context.portal.id, jobs.PULL, f"invoice:{crm_id}", bell, organisation_id, jobs.EVENTS) for crm_id in crm_ids]
+        orders = [
+            jobs.Order(self.context.portal.id, jobs.PULL, f"invoice:{crm_id}", bell, organisation_id, jobs.EVENTS, cause=jobs.PERSON) for crm_id in crm_ids
+        ]
         if orders:
             with self.services.db.transaction() as tx:
                 jobs.order_many(tx, orders, now)
