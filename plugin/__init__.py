@@ -51,6 +51,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
 def make_services(config: Config, database: Database) -> Services:
     """The real parts for this configuration; nothing is contacted yet."""
     from plugin.bells import Bells
+    from plugin.counts import Counts
     from plugin.limits import Bitrix24Limits, XeroLimits, patient_redis
     from plugin.services import Services
     from plugin.wire import Addresses, Wire
@@ -58,4 +59,4 @@ def make_services(config: Config, database: Database) -> Services:
     redis = patient_redis(config.redis_url)
     fixed = (*config.bitrix24_oauth_urls, config.xero_identity_url, config.xero_api_url)
     wire = Wire(Addresses(fixed, config.bitrix24_portals), f"Tallybridge/{__version__} ({config.public_url})")
-    return Services(config, database, wire, redis, Bells(redis), XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace))
+    return Services(config, database, wire, redis, Bells(redis), Counts(redis), XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace))

@@ -1,5 +1,7 @@
 """Bells: after a commit the id of what has work is rung through RQ, at once and then at most twenty times a second per id.
 
+A bell may be rung for later: all that is asked for until that moment is one bell.
+
 A bell carries an id and nothing else; the rows are the truth. A thread rings, so a hung Redis never stalls a request; what
 is not rung within its time-out is lost on purpose, for the sweep rings again.
 """
@@ -28,14 +30,22 @@ class Bells:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waiting: dict[str, None] = {}
+        self._later: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def ring(self, bell: str) -> None:
-        """Wake a worker for this id."""
+    def ring(self, bell: str, after: float = 0.0) -> None:
+        """Wake a worker for this id, at once or after so many seconds; of several moments the earliest holds.
+
+        Whoever answers looks when the next work is due, and rings for that.
+        """
         with self._changed:
-            self._waiting[bell] = None
+            if after <= 0:
+                self._waiting[bell] = None
+            else:
+                due = time.monotonic() + after
+                self._later[bell] = min(due, self._later.get(bell, due))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._loop, name="bells", daemon=True)
                 self._thread.start()
@@ -45,8 +55,9 @@ class Bells:
         queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
         while True:
             with self._changed:
-                while not self._waiting:
-                    if not self._changed.wait(timeout=30):
+                while not self._due_now():
+                    first = min(self._later.values(), default=None)
+                    if not self._changed.wait(timeout=30 if first is None else max(0.0, first - time.monotonic())) and not self._later:
                         self._thread = None
                         return
                 now = time.monotonic()
@@ -60,6 +71,14 @@ class Bells:
                 time.sleep(GAP_SECONDS / 2)
             for bell in due:
                 self._send(queue, bell)
+
+    def _due_now(self) -> bool:
+        """Move what was asked for later and is due to what is to be rung. Is there any?"""
+        now = time.monotonic()
+        for bell in [bell for bell, due in self._later.items() if due <= now]:
+            del self._later[bell]
+            self._waiting[bell] = None
+        return bool(self._waiting)
 
     def _send(self, queue: Queue, bell: str) -> None:
         try:

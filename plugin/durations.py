@@ -9,6 +9,8 @@ TURN = 10.0
 SWEEP_EVERY = 5.0
 #: A callback, call or job that nobody touched for this long is rung for again by the sweep.
 RING_AGAIN = 2.0
+#: Messages of a partner gather for so long before a worker takes them: a bell each would drown the workers.
+GATHER = 0.1
 TICKET = 60.0
 CONSENT = 600.0
 FRAME_PASS = 3600.0

@@ -10,6 +10,7 @@ from redis import Redis
 
 from plugin.bells import Bells
 from plugin.config import Config
+from plugin.counts import Counts
 from plugin.db import Database
 from plugin.limits import Bitrix24Limits, XeroLimits
 from plugin.wire import Wire
@@ -28,6 +29,7 @@ class Services:
     wire: Wire
     redis: Redis
     bells: Bells
+    counts: Counts
     xero_limits: XeroLimits
     bitrix24_limits: Bitrix24Limits
     now: Callable[[], datetime] = _utc_now

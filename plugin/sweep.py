@@ -11,7 +11,7 @@ from functools import partial
 
 from sqlalchemy import delete, select
 
-from plugin import durations, leases, logins
+from plugin import durations, inbox, leases, logins
 from plugin.domain.problems import Problem
 from plugin.limits import process_name
 from plugin.models import Activity, Bitrix24Login, Call, Callback, Connection, Consent, Job, Portal, Reaction
@@ -62,12 +62,13 @@ def _turn(services: Services, owner: str) -> None:
 
 
 def ring_again(services: Services) -> None:
-    """Ring for every organisation and portal whose work is due, or was left running by somebody who died."""
+    """Ring for every organisation and portal whose work is due or was left running by somebody who died, and for messages nobody took."""
     late = services.now() - timedelta(seconds=durations.RING_AGAIN / services.config.pace)
     with services.db.reading() as session:
         due = session.scalars(select(Job.bell).where(Job.state == "waiting", Job.run_at <= late).distinct()).all()
         running = session.scalars(select(Job.bell).where(Job.state == "running").distinct()).all()
-    for bell in {*due, *running}:
+        told = inbox.bells_of_open(session, late)
+    for bell in {*due, *running, *told}:
         services.bells.ring(bell)
 
 

@@ -17,6 +17,7 @@ from plugin import bells, portal_work
 from plugin.domain.problems import Problem
 from plugin.sending import conductor
 from plugin.services import Services
+from plugin.usecases import take_events
 
 log = logging.getLogger("plugin.worker")
 
@@ -29,12 +30,14 @@ def answer(bell: str) -> None:
     """Do what waits behind this bell. The bell is only a hint: the rows say what there is."""
     if _services is None:
         raise RuntimeError("no services: bells are answered by `flask worker`")
-    kind, _, number = bell.partition(":")
+    kind, _, number = bell.rpartition(":")
     try:
         if kind == "organisation":
             conductor.conduct(_services, int(number), stopping.is_set)
         elif kind == "portal":
             portal_work.work(_services, int(number), stopping.is_set)
+        elif kind == "inbox:portal":
+            take_events.drain(_services, int(number), stopping.is_set)
         else:
             log.warning("no one answers the bell %r", bell)
     except Problem as problem:

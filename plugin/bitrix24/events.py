@@ -18,6 +18,27 @@ CUSTOMER_EVENTS = ("ONCRMCOMPANYADD", "ONCRMCOMPANYUPDATE", "ONCRMCOMPANYDELETE"
 #: The life of the app itself; ONAPPINSTALL comes to the address in the version card (B§1.5).
 LIFE_EVENTS = ("ONAPPUPDATE", "ONAPPUNINSTALL", "ONAPPPAYMENT")
 INVOICE_TYPE = 31
+#: What else invoices depend on; a portal that does not list one is not asked for it.
+DEPENDENCY_EVENTS = (
+    *("ONCRMREQUISITEADD", "ONCRMREQUISITEUPDATE", "ONCRMREQUISITEDELETE", "ONCRMADDRESSREGISTER", "ONCRMADDRESSUNREGISTER"),
+    *("CATALOG.PRODUCT.ON.ADD", "CATALOG.PRODUCT.ON.UPDATE", "CATALOG.PRODUCT.ON.DELETE"),
+    *("CATALOG.PRICE.ON.ADD", "CATALOG.PRICE.ON.UPDATE", "CATALOG.PRICE.ON.DELETE"),
+    *("ONCRMCURRENCYADD", "ONCRMCURRENCYUPDATE", "ONCRMCURRENCYDELETE"),
+)
+QUOTE_EVENTS = ("ONCRMQUOTEADD", "ONCRMQUOTEUPDATE", "ONCRMQUOTEDELETE")
+
+#: What an event is about, by the beginning of its name, where the changed object has an id of its own.
+_SUBJECTS = {
+    "ONCRMQUOTE": "quote",
+    "ONCRMCOMPANY": "company",
+    "ONCRMCONTACT": "contact",
+    "ONCRMREQUISITE": "requisite",
+    "ONCRMCURRENCY": "currency",
+    "CATALOG.PRODUCT": "product",
+    "CATALOG.PRICE": "price",
+}
+_ANCHORS = {4: "company", 3: "contact"}
+_KEPT_FIELDS, _KEPT_LENGTH = 12, 64
 
 _PARTS = re.compile(r"\[([^\[\]]*)\]")
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
@@ -46,6 +67,26 @@ class Event:
     def subject_id(self) -> int | None:
         """The changed object's id, where it has a numeric one."""
         return ident(self._fields.get("ID"))
+
+    @property
+    def subject(self) -> str:
+        """What to read again, such as "invoice:24" or "company:5"; nothing where the app has no use for it."""
+        if self.about_invoice:
+            return f"invoice:{self.subject_id}" if self.subject_id else ""
+        if self.name.startswith("ONCRMADDRESS"):
+            anchor, number = _ANCHORS.get(ident(self._fields.get("ANCHOR_TYPE_ID")) or 0), ident(self._fields.get("ANCHOR_ID"))
+            return f"{anchor}:{number}" if anchor and number else ""
+        kind = next((kind for start, kind in _SUBJECTS.items() if self.name.startswith(start)), "")
+        if kind == "currency":
+            code = self._fields.get("ID")
+            return f"currency:{code[:3].upper()}" if isinstance(code, str) and code.isalpha() else ""
+        return f"{kind}:{self.subject_id}" if kind and self.subject_id else ""
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """What is stored of it: the few plain values of its fields, never who sent it or with which token (RULES 36)."""
+        plain = [(name, value) for name, value in self._fields.items() if isinstance(value, str)]
+        return {name[:_KEPT_LENGTH]: value[:_KEPT_LENGTH] for name, value in plain[:_KEPT_FIELDS]}
 
     @property
     def about_invoice(self) -> bool:

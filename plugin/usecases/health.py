@@ -34,6 +34,7 @@ def metrics(services: Services) -> str:
         broken = session.scalar(select(func.count()).select_from(Connection).where(Connection.ended_at.is_(None), Connection.problem.is_not(None)))
         batches = session.scalar(select(func.count()).select_from(Batch).where(Batch.state == "running"))
         callbacks = session.scalar(select(func.count()).select_from(Callback))
+        open_callbacks = session.scalar(select(func.count()).select_from(Callback).where(Callback.done_at.is_(None)))
     waited = (services.now() - oldest).total_seconds() if oldest else 0.0
     lines += [
         f"tallybridge_oldest_due_seconds {waited:.1f}",
@@ -42,6 +43,10 @@ def metrics(services: Services) -> str:
         f"tallybridge_connections_broken {broken}",
         f"tallybridge_batches_running {batches}",
         f"tallybridge_callbacks_kept {callbacks}",
+        f"tallybridge_callbacks_open {open_callbacks}",
         f"tallybridge_redis_up {int(services.redis_answers())}",
     ]
+    for name, count in sorted(services.counts.read().items()):
+        what, _, outcome = name.partition(":")
+        lines.append(f'tallybridge_{what}_total{{outcome="{outcome}"}} {count}')
     return "\n".join(lines) + "\n"

@@ -1,5 +1,7 @@
 """Events from a portal: believed by its application token, those that bring a new one by an administrator's access token (B§1.5, §2.7).
 
+What happened in its CRM is only stored here, in one statement; a worker takes it from the inbox a moment later.
+
 Problems with which work ends here: portal.uninstalled. Activities: activity.updated (version).
 """
 
@@ -10,7 +12,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select
 
-from plugin import activity, durations
+from plugin import activity, durations, inbox
 from plugin.bitrix24 import client, events, launch, oauth
 from plugin.db import Transaction
 from plugin.domain.problems import Problem
@@ -22,23 +24,36 @@ from plugin.wire import NoAnswer
 
 
 def receive(services: Services, form: Iterable[tuple[str, str]]) -> bool:
-    """Take one event. False: it is malformed, forged, or from nobody we know, and nothing was done."""
+    """Take one event. False: it is malformed, forged, or from nobody we know; nothing was done, and it was counted."""
+    why = _refusal(services, form)
+    services.counts.add(f"events:{why or 'taken'}")
+    return not why
+
+
+def _refusal(services: Services, form: Iterable[tuple[str, str]]) -> str:
+    """Why the event was not taken, in one word for the figures; nothing when it was."""
     try:
         event = events.parse_event(form)
     except Problem:
-        return False
+        return "malformed"
     if event.name == "ONAPPINSTALL":
-        return _installed(services, event)
+        return "" if _installed(services, event) else "forged"
     with services.db.reading() as session:
         portal = session.scalar(select(Portal).where(Portal.member_id == event.member_id))
-    if portal is None or portal.uninstalled_at is not None:
-        return False
+    if portal is None:
+        return "unknown"
+    if portal.uninstalled_at is not None:
+        return "uninstalled"
     known = launch.same_secret(event.application_token, portal.application_token or "")
     if event.name == "ONAPPUPDATE":
-        return _updated(services, portal, event, known)
-    if known and event.name == "ONAPPUNINSTALL":
+        return "" if _updated(services, portal, event, known) else "forged"
+    if not known:
+        return "forged"
+    if event.name == "ONAPPUNINSTALL":
         uninstall(services, portal.id, clean=str(event.data.get("CLEAN", "0")) == "1")
-    return known
+    else:
+        inbox.store(services, [inbox.Message(event.name, event.subject, event.kept, portal_id=portal.id)])
+    return ""
 
 
 def _vouched(services: Services, event: events.Event) -> tuple[str, oauth.AppInfo, launch.Person] | None:

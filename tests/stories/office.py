@@ -152,6 +152,7 @@ class Office:
         self.client: FlaskClient = self.app.test_client()
 
     def close(self) -> None:
+        self.services.counts.flush()
         self.services.db.engine.dispose()
 
     def install(self, portal: str = "harbour", user: int = 1) -> Person:
