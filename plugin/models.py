@@ -289,7 +289,7 @@ class Link(Base):
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
-        # Two companies of one name may share a contact; a document belongs to one invoice only.
+        # Two companies of one name may share a contact; a document belongs to one of the CRM only.
         Index(
             "uq_link_document",
             "portal_id",
@@ -297,8 +297,8 @@ class Link(Base):
             "xero_kind",
             "xero_id",
             unique=True,
-            sqlite_where=text("ended_at IS NULL AND xero_kind = 'invoice'"),
-            postgresql_where=text("ended_at IS NULL AND xero_kind = 'invoice'"),
+            sqlite_where=text("ended_at IS NULL AND xero_kind <> 'contact'"),
+            postgresql_where=text("ended_at IS NULL AND xero_kind <> 'contact'"),
         ),
         Index("ix_link_xero_id", "organisation_id", "xero_id"),
     )
@@ -400,6 +400,7 @@ class Batch(Base):
     organisation_id: Mapped[int] = _organisation()
     number: Mapped[int] = mapped_column(Integer)
     kind: Mapped[str] = mapped_column(String(8))
+    crm_kind: Mapped[str] = mapped_column(String(12), default="invoice")
     state: Mapped[str] = mapped_column(String(12))
     created_by: Mapped[int] = mapped_column(Integer)
     created_by_name: Mapped[str] = mapped_column(String(255), default="")
@@ -422,12 +423,13 @@ class BatchDocument(Base):
         UniqueConstraint("batch_id", "crm_id"),
         Index("ix_batch_document_job", "job_id"),
         Index("ix_batch_document_outcome", "batch_id", "outcome"),
-        Index("ix_batch_document_crm", "portal_id", "crm_id"),
+        Index("ix_batch_document_crm", "portal_id", "crm_kind", "crm_id"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     portal_id: Mapped[int] = _portal()
     batch_id: Mapped[int] = mapped_column(Id, ForeignKey("batch.id", ondelete="CASCADE"))
+    crm_kind: Mapped[str] = mapped_column(String(12), default="invoice")
     crm_id: Mapped[int] = mapped_column(Integer)
     number: Mapped[str] = mapped_column(String(255), default="")
     title: Mapped[str] = mapped_column(String(255), default="")

@@ -13,9 +13,9 @@ from sqlalchemy import select, update
 
 from plugin import durations, jobs, latency, leases, sentences
 from plugin.bitrix24 import documents, people
-from plugin.bitrix24.shapes import INVOICE
 from plugin.domain.problems import LATER, Problem
 from plugin.domain.statuses import next_stage
+from plugin.kinds import Kind, crm_id_of, kind_of
 from plugin.limits import process_name
 from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation
 from plugin.portals import current_settings
@@ -136,11 +136,21 @@ def _notify(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[
 def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
     """Number, link, status and amounts into the CRM's own fields, and the stage that the map says; one update per document."""
     rest = service_rest(services, portal_id)
+    by_kind: dict[Kind, list[Job]] = {}
+    for job in claimed:
+        by_kind.setdefault(kind_of(job.subject), []).append(job)
+    done: dict[int, Problem | None] = {}
+    for kind, of_kind in by_kind.items():
+        done |= _write_back_kind(services, rest, portal_id, kind, of_kind)
+    return done
+
+
+def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind: Kind, claimed: Sequence[Job]) -> dict[int, Problem | None]:
     plans: list[_Plan] = []
     done: dict[int, Problem | None] = {}
     links = _links(services, portal_id, claimed)
     wanted = [link.crm_id for job in claimed if (link := links.get(job.id)) is not None]
-    current = documents.current_states(rest, wanted) if wanted else {}
+    current = documents.current_states(rest, kind.crm, wanted) if wanted else {}
     for job in claimed:
         link = links.get(job.id)
         plan = _of_problem(services, job) if link is None else _of_link(services, job, link, current)
@@ -148,26 +158,26 @@ def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> d
             done[job.id] = None
         else:
             plans.append((job, plan, link))
-    plans = _without_repeated_lines(rest, plans)
-    outcomes = documents.write_back(rest, [plan for _, plan, _ in plans])
+    plans = _without_repeated_lines(rest, kind, plans)
+    outcomes = documents.write_back(rest, kind.crm, [plan for _, plan, _ in plans])
     for job, plan, link in plans:
-        problem = outcomes.get(plan.invoice_id)
+        problem = outcomes.get(plan.crm_id)
         if problem is not None and problem.code == "bitrix24.not_found":
             problem = None
         written = problem is None or problem.code == "bitrix24.stage_refused"
         if link is not None and written:
             _remember(services, link, plan, current.get(link.crm_id))
         elif link is None:
-            _forget_shown(services, portal_id, plan.invoice_id)
+            _forget_shown(services, portal_id, kind, plan.crm_id)
         done[job.id] = problem
     return done
 
 
-def _without_repeated_lines(rest: PortalRest, plans: list[_Plan]) -> list[_Plan]:
+def _without_repeated_lines(rest: PortalRest, kind: Kind, plans: list[_Plan]) -> list[_Plan]:
     """A request whose answer was lost may have written its lines: those that are there since the order are not written again."""
-    repeated = {plan.invoice_id: job.created_at - CLOCKS_APART for job, plan, _ in plans if plan.log and job.attempts > 1}
-    there = people.lines_since(rest, INVOICE, repeated) if repeated else {}
-    return [(job, replace(plan, log=None) if plan.log in there.get(plan.invoice_id, ()) else plan, link) for job, plan, link in plans]
+    repeated = {plan.crm_id: job.created_at - CLOCKS_APART for job, plan, _ in plans if plan.log and job.attempts > 1}
+    there = people.lines_since(rest, kind.crm.type_id, repeated) if repeated else {}
+    return [(job, replace(plan, log=None) if plan.log in there.get(plan.crm_id, ()) else plan, link) for job, plan, link in plans]
 
 
 def _links(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Link]:
@@ -182,7 +192,7 @@ def _of_problem(services: Services, job: Job) -> documents.WriteBack | None:
     if not told:
         return None
     text = sentences.sentence(told["code"], told["params"])
-    return documents.WriteBack(int(job.payload["crm_id"]), {"xero_error": text[:500], "xero_sending": "", "xero_synced": services.now()})  # type: ignore[index]
+    return documents.WriteBack(crm_id_of(job.subject), {"xero_error": text[:500], "xero_sending": "", "xero_synced": services.now()})
 
 
 def _of_link(services: Services, job: Job, link: Link, states: dict[int, documents.State]) -> documents.WriteBack | None:
@@ -202,7 +212,7 @@ def _of_link(services: Services, job: Job, link: Link, states: dict[int, documen
         "xero_id": link.xero_id,
         "xero_number": link.number,
         "xero_status": sentences.sentence(f"status.{link.xero_word}", {}),
-        "xero_url": deep_link(organisation.short_code, "invoice", link.xero_id),
+        "xero_url": deep_link(organisation.short_code, link.xero_kind, link.xero_id),
         "xero_paid": (link.amount_paid, currency) if link.amount_paid is not None and currency else None,
         "xero_due": (link.amount_due, currency) if link.amount_due is not None and currency else None,
         "xero_paid_on": link.paid_on,
@@ -237,9 +247,9 @@ def _remember(services: Services, link: Link, plan: documents.WriteBack, before:
             held.crm_stage = plan.stage_id
 
 
-def _forget_shown(services: Services, portal_id: int, crm_id: int) -> None:
-    """The invoice shows a problem now; the next result is written even if it is the same as the last one."""
-    mine = (Link.portal_id == portal_id, Link.crm_kind == "invoice", Link.crm_id == crm_id, Link.ended_at.is_(None))
+def _forget_shown(services: Services, portal_id: int, kind: Kind, crm_id: int) -> None:
+    """The document shows a problem now; the next result is written even if it is the same as the last one."""
+    mine = (Link.portal_id == portal_id, Link.crm_kind == kind.name, Link.crm_id == crm_id, Link.ended_at.is_(None))
     with services.db.transaction() as tx:
         tx.execute(update(Link).where(*mine).values(written="").execution_options(synchronize_session=False))
 

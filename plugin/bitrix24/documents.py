@@ -1,4 +1,4 @@
-"""Smart invoices as the rest of the product asks for them: a page of the list, all ids of a filter, whole documents, results written back."""
+"""Documents of the CRM as the rest of the product asks for them: a page of the list, all ids of a filter, whole documents, results written back."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from decimal import Decimal
 from typing import Any
 
 from plugin.bitrix24.client import BATCH, BatchReply, Command, Reply, Rest, chunks
-from plugin.bitrix24.fields import NAMES, own_values
+from plugin.bitrix24.fields import names, own_values
+from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.packing import groups, rows_under
-from plugin.bitrix24.reading import LIMIT, Read, read_invoices
-from plugin.bitrix24.shapes import COMPANY, CONTACT, INVOICE, NEVER_SEEN, person_name
+from plugin.bitrix24.reading import LIMIT, Read, read_documents
+from plugin.bitrix24.shapes import COMPANY, CONTACT, NEVER_SEEN, person_name
 from plugin.bitrix24.values import amount, ident, iso, moment, text
 from plugin.bitrix24.writing import WriteBack, may_edit, write_back
 
 __all__ = [
     "LIMIT",
-    "ListedInvoice",
+    "ListedDocument",
     "Narrowed",
     "Page",
     "Read",
     "Rest",
     "WriteBack",
     "ids_matching",
-    "list_invoices",
+    "list_documents",
     "may_edit",
-    "read_invoices",
+    "read_documents",
     "updated_times",
     "write_back",
 ]
@@ -35,7 +36,7 @@ __all__ = [
 SIZES = (10, 25, 50)
 SPARSE = 500  # ids from a request of fifty windows: below this, wider windows save requests
 NEWEST_FIRST: Mapping[str, str] = {"updatedTime": "DESC", "id": "DESC"}
-LIST_SELECT = ("id", "title", "accountNumber", "stageId", "companyId", "contactId", "opportunity", "currencyId", "updatedTime", *NAMES)
+LIST_SELECT = ("id", "title", "stageId", "companyId", "contactId", "opportunity", "currencyId", "updatedTime")
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ class Narrowed:
     ids: tuple[int, ...] | None = None
     not_ids: tuple[int, ...] = ()
 
-    def as_filter(self) -> dict[str, Any]:
+    def as_filter(self, kind: CrmKind) -> dict[str, Any]:
         """The `filter` of crm.item.list (B§8.1); an OR group has a numeric key."""
         words = self.search.strip()
         conditions: dict[str, Any] = {
             ">=updatedTime": iso(self.changed_from) if self.changed_from else None,
             "<updatedTime": iso(self.changed_to) if self.changed_to else None,
-            "0": {"logic": "OR", "0": {"%accountNumber": words}, "1": {"%title": words}} if words else None,
+            "0": {"logic": "OR", "0": {f"%{kind.number}": words}, "1": {"%title": words}} if words else None,
             "@stageId": list(self.stage_ids),
             "@mycompanyId": list(self.seller_ids),
             "@id": list(self.ids or ()),
@@ -71,7 +72,7 @@ class Narrowed:
 
 
 @dataclass(frozen=True)
-class ListedInvoice:
+class ListedDocument:
     """One row of the list, as far as this person may see it. `fields` are our own, by short name."""
 
     id: int
@@ -92,14 +93,14 @@ class ListedInvoice:
 class Page:
     """One page of the list; `page` counts from 1. `total` may lag a little behind (B§4.3)."""
 
-    items: tuple[ListedInvoice, ...]
+    items: tuple[ListedDocument, ...]
     total: int
     page: int
     pages: int
 
 
-def list_invoices(rest: Rest, narrowed: Narrowed, *, page: int = 1, size: int = 25, order: Mapping[str, str] = NEWEST_FIRST) -> Page:
-    """One page in at most two requests: the invoices, then the names of their companies and contacts.
+def list_documents(rest: Rest, kind: CrmKind, narrowed: Narrowed, *, page: int = 1, size: int = 25, order: Mapping[str, str] = NEWEST_FIRST) -> Page:
+    """One page in at most two requests: the documents, then the names of their companies and contacts.
 
     Bitrix24's pages have fifty rows; smaller sizes divide fifty, so each of our pages lies within one of Bitrix24's.
     """
@@ -109,10 +110,10 @@ def list_invoices(rest: Rest, narrowed: Narrowed, *, page: int = 1, size: int = 
         return Page((), 0, 1, 0)
     first = (max(1, page) - 1) * size
     params = {
-        "entityTypeId": INVOICE,
+        "entityTypeId": kind.type_id,
         "useOriginalUfNames": "Y",
-        "select": LIST_SELECT,
-        "filter": narrowed.as_filter(),
+        "select": (*LIST_SELECT, kind.number, *names(kind)),
+        "filter": narrowed.as_filter(kind),
         "order": order,
         "start": first // BATCH * BATCH,
     }
@@ -120,7 +121,7 @@ def list_invoices(rest: Rest, narrowed: Narrowed, *, page: int = 1, size: int = 
     rows = rows_under(reply, "items")[first % BATCH : first % BATCH + size]
     companies, contacts = _names(rest, rows)
     total = reply.total or 0
-    return Page(tuple(_listed(row, companies, contacts) for row in rows), total, max(1, page), -(-total // size))
+    return Page(tuple(_listed(kind, row, companies, contacts) for row in rows), total, max(1, page), -(-total // size))
 
 
 def _names(rest: Rest, rows: list[Mapping[str, Any]]) -> tuple[dict[int, str], dict[int, str]]:
@@ -137,11 +138,11 @@ def _names(rest: Rest, rows: list[Mapping[str, Any]]) -> tuple[dict[int, str], d
     return {ident(one.get("id")) or 0: text(one.get("title")) for one in companies}, {ident(one.get("id")) or 0: person_name(one) for one in contacts}
 
 
-def _listed(row: Mapping[str, Any], companies: Mapping[int, str], contacts: Mapping[int, str]) -> ListedInvoice:
+def _listed(kind: CrmKind, row: Mapping[str, Any], companies: Mapping[int, str], contacts: Mapping[int, str]) -> ListedDocument:
     company_id, contact_id = ident(row.get("companyId")), ident(row.get("contactId"))
-    return ListedInvoice(
+    return ListedDocument(
         id=ident(row.get("id")) or 0,
-        number=text(row.get("accountNumber")),
+        number=text(row.get(kind.number)),
         title=text(row.get("title")),
         stage_id=text(row.get("stageId")),
         company_id=company_id,
@@ -151,18 +152,18 @@ def _listed(row: Mapping[str, Any], companies: Mapping[int, str], contacts: Mapp
         amount=amount(row.get("opportunity")),
         currency=text(row.get("currencyId")),
         updated_at=moment(row.get("updatedTime")) or NEVER_SEEN,
-        fields=own_values(row),
+        fields=own_values(kind, row),
     )
 
 
-def ids_matching(rest: Rest, narrowed: Narrowed, limit: int) -> Iterator[list[int]]:
+def ids_matching(rest: Rest, kind: CrmKind, narrowed: Narrowed, limit: int) -> Iterator[list[int]]:
     """Every id in the filter, in rising order, as lists; at most `limit` of them.
 
     No COUNT is run and nothing is skipped when rows vanish meanwhile (B§4.3). What is left out is left out here: a long list of ids
     in each of fifty commands would be megabytes.
     """
     asked = replace(narrowed, ids=None, not_ids=())
-    parts = _windows(rest, asked) if narrowed.ids is None else _among(rest, asked, sorted(set(narrowed.ids) - set(narrowed.not_ids)))
+    parts = _windows(rest, kind, asked) if narrowed.ids is None else _among(rest, kind, asked, sorted(set(narrowed.ids) - set(narrowed.not_ids)))
     excluded, left = frozenset(narrowed.not_ids), limit
     for part in parts:
         found = [id_ for id_ in part if id_ not in excluded][: max(0, left)]
@@ -173,28 +174,28 @@ def ids_matching(rest: Rest, narrowed: Narrowed, limit: int) -> Iterator[list[in
             return
 
 
-def _among(rest: Rest, narrowed: Narrowed, ids: list[int]) -> Iterator[list[int]]:
+def _among(rest: Rest, kind: CrmKind, narrowed: Narrowed, ids: list[int]) -> Iterator[list[int]]:
     """Which of these ids are in the filter: 2,500 a request."""
     for group in groups(ids, BATCH * BATCH):
-        commands = {f"g{part[0]}": _ids(narrowed, {"@id": part}, "ASC") for part in groups(group)}
+        commands = {f"g{part[0]}": _ids(kind, narrowed, {"@id": part}, "ASC") for part in groups(group)}
         reply = rest.batch(commands)
         yield [id_ for key in commands for id_ in _ids_in(reply, key)]
 
 
-def _windows(rest: Rest, narrowed: Narrowed) -> Iterator[list[int]]:
+def _windows(rest: Rest, kind: CrmKind, narrowed: Narrowed) -> Iterator[list[int]]:
     """The range of ids cut into windows, fifty to a request (B§4.4).
 
     They start half as wide as the span of the first fifty rows, grow while they come back almost empty, and shrink when one comes
     back full; what a full one did not hold is read again.
     """
-    reply = rest.batch({"first": _ids(narrowed, {}, "ASC"), "last": _ids(narrowed, {}, "DESC")})
+    reply = rest.batch({"first": _ids(kind, narrowed, {}, "ASC"), "last": _ids(kind, narrowed, {}, "DESC")})
     found, last = _ids_in(reply, "first"), max(_ids_in(reply, "last"), default=0)
     yield found
     if not found:
         return
     after, width = found[-1], max(BATCH, (found[-1] - found[0] + 1) // 2)
     while after < last:
-        found, after, full = _read_windows(rest, narrowed, after, last, width)
+        found, after, full = _read_windows(rest, kind, narrowed, after, last, width)
         yield found
         if full:
             width = max(BATCH, width // 2)
@@ -202,10 +203,10 @@ def _windows(rest: Rest, narrowed: Narrowed) -> Iterator[list[int]]:
             width *= 4
 
 
-def _read_windows(rest: Rest, narrowed: Narrowed, after: int, last: int, width: int) -> tuple[list[int], int, bool]:
+def _read_windows(rest: Rest, kind: CrmKind, narrowed: Narrowed, after: int, last: int, width: int) -> tuple[list[int], int, bool]:
     """One request: the ids beyond `after`, how far that reaches, and whether a window was too full for its page."""
     edges = [edge for edge in range(after, after + BATCH * width, width) if edge < last]
-    reply = rest.batch({f"w{edge}": _ids(narrowed, {">id": edge, "<=id": edge + width}, "ASC") for edge in edges})
+    reply = rest.batch({f"w{edge}": _ids(kind, narrowed, {">id": edge, "<=id": edge + width}, "ASC") for edge in edges})
     found: list[int] = []
     for edge in edges:
         part = _ids_in(reply, f"w{edge}")
@@ -215,9 +216,16 @@ def _read_windows(rest: Rest, narrowed: Narrowed, after: int, last: int, width: 
     return found, edges[-1] + width, False
 
 
-def _ids(narrowed: Narrowed, window: Mapping[str, Any], direction: str) -> Command:
-    wanted = {**narrowed.as_filter(), **window}
-    return "crm.item.list", {"entityTypeId": INVOICE, "useOriginalUfNames": "Y", "select": ["id"], "filter": wanted, "order": {"id": direction}, "start": -1}
+def _ids(kind: CrmKind, narrowed: Narrowed, window: Mapping[str, Any], direction: str) -> Command:
+    wanted = {**narrowed.as_filter(kind), **window}
+    return "crm.item.list", {
+        "entityTypeId": kind.type_id,
+        "useOriginalUfNames": "Y",
+        "select": ["id"],
+        "filter": wanted,
+        "order": {"id": direction},
+        "start": -1,
+    }
 
 
 def _ids_in(reply: BatchReply, key: str) -> list[int]:
@@ -226,29 +234,29 @@ def _ids_in(reply: BatchReply, key: str) -> list[int]:
     return [id_ for row in rows_under(Reply(reply.results.get(key)), "items") if (id_ := ident(row.get("id")))]
 
 
-def updated_times(rest: Rest, ids: Iterable[int]) -> dict[int, datetime]:
+def updated_times(rest: Rest, kind: CrmKind, ids: Iterable[int]) -> dict[int, datetime]:
     """When each of these was last changed, as far as this person may see it; 2,500 a request."""
-    return {id_: moment(row.get("updatedTime")) or NEVER_SEEN for id_, row in _values(rest, ids, "updatedTime").items()}
+    return {id_: moment(row.get("updatedTime")) or NEVER_SEEN for id_, row in _values(rest, kind, ids, "updatedTime").items()}
 
 
 @dataclass(frozen=True)
 class State:
-    """Where an invoice stands now, and when it was last changed."""
+    """Where a document stands now, and when it was last changed."""
 
     stage_id: str
     updated_at: datetime
 
 
-def current_states(rest: Rest, ids: Iterable[int]) -> dict[int, State]:
+def current_states(rest: Rest, kind: CrmKind, ids: Iterable[int]) -> dict[int, State]:
     """Where each of these stands; 2,500 a request."""
-    rows = _values(rest, ids, "stageId", "updatedTime")
+    rows = _values(rest, kind, ids, "stageId", "updatedTime")
     return {id_: State(text(row.get("stageId")), moment(row.get("updatedTime")) or NEVER_SEEN) for id_, row in rows.items()}
 
 
-def _values(rest: Rest, ids: Iterable[int], *names: str) -> dict[int, Mapping[str, Any]]:
+def _values(rest: Rest, kind: CrmKind, ids: Iterable[int], *fields: str) -> dict[int, Mapping[str, Any]]:
     commands: dict[str, Command] = {}
     for part in groups(dict.fromkeys(ids)):
-        wanted = {"entityTypeId": INVOICE, "select": ["id", *names], "filter": {"@id": part}, "order": {"id": "ASC"}, "start": -1}
+        wanted = {"entityTypeId": kind.type_id, "select": ["id", *fields], "filter": {"@id": part}, "order": {"id": "ASC"}, "start": -1}
         commands[f"v{part[0]}"] = ("crm.item.list", wanted)
     found: dict[int, Mapping[str, Any]] = {}
     for request in chunks(commands):

@@ -9,6 +9,7 @@ from typing import Any
 from plugin.bitrix24.client import BatchReply, Command, Reply, Rest, chunks
 from plugin.bitrix24.events import CUSTOMER_EVENTS, INVOICE_EVENTS, INVOICE_TYPE, LIFE_EVENTS
 from plugin.bitrix24.fields import ensure_fields
+from plugin.bitrix24.kinds import INVOICE
 from plugin.bitrix24.packing import rows_under
 from plugin.bitrix24.values import text, yes
 from plugin.domain.problems import Problem
@@ -47,7 +48,7 @@ class Installed:
 def ensure_installed(rest: Rest, public_url: str, lang: str) -> Installed:
     """Bring the portal to the state this version needs; an administrator's token. Nothing optional stops an installation."""
     try:
-        fields, problems = ensure_fields(rest)
+        fields, problems = ensure_fields(rest, INVOICE)
     except Problem as problem:
         if problem.retry.kind != "never":
             raise

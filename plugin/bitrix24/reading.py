@@ -1,6 +1,6 @@
-"""Up to a thousand invoices with everything a document needs, in as few requests as the limits permit (B§13).
+"""Up to a thousand documents with everything a document needs, in as few requests as the limits permit (B§13).
 
-The first request asks for the invoices and the first page of rows; each later one is filled with whatever the answers so far
+The first request asks for the documents and the first page of rows; each later one is filled with whatever the answers so far
 have made known: further pages, customers, their requisites and addresses, products.
 """
 
@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any, Literal
 
 from plugin.bitrix24.client import BATCH, Params, Reply, Rest
-from plugin.bitrix24.fields import NAMES
+from plugin.bitrix24.fields import names
+from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.packing import Questions, groups, rows_under
-from plugin.bitrix24.shapes import ADDRESS_TYPES, COMPANY, CONTACT, INVOICE, KINDS, address_of, customer_of, invoice_of, product_of, row_of
+from plugin.bitrix24.shapes import ADDRESS_TYPES, COMPANY, CONTACT, KINDS, address_of, customer_of, document_of, product_of, row_of
 from plugin.bitrix24.values import ident
 from plugin.domain.checks import adds_up
 from plugin.domain.crm import Customer, Invoice, Product, Row
@@ -23,19 +24,14 @@ from plugin.domain.problems import Problem
 LIMIT = 1_000
 MOST_ADDRESSES = 6  # of one customer, on average: far more means that the filter was ignored (B§15.14)
 
-SELECT = (
-    *("id", "title", "accountNumber", "stageId", "categoryId", "begindate", "closedate", "companyId", "contactId", "mycompanyId"),
-    *("opportunity", "isManualOpportunity", "taxValue", "currencyId", "assignedById", "createdTime", "updatedTime"),
-    *NAMES,
-)
 REQUISITE_SELECT = ("ID", "ENTITY_TYPE_ID", "ENTITY_ID", "RQ_VAT_ID", "RQ_INN", "RQ_COMPANY_ID")
 
 
 @dataclass(frozen=True)
 class Read:
-    """What was read. Every id asked for is in exactly one of `invoices`, `missing` (gone) and `denied` (not for this person)."""
+    """What was read. Every id asked for is in exactly one of `documents`, `missing` (gone) and `denied` (not for this person)."""
 
-    invoices: dict[int, Invoice]
+    documents: dict[int, Invoice]
     missing: set[int]
     denied: dict[int, Problem]
     customers: dict[tuple[Literal["company", "contact"], int], Customer]
@@ -44,37 +40,37 @@ class Read:
     lacking: dict[str, Problem] = field(default_factory=dict)
 
 
-def read_invoices(rest: Rest, ids: Iterable[int], *, as_admin: bool, details: bool = True, code_field: str = "code") -> Read:
-    """Read these invoices as `rest`'s person. `details=False` reads the invoices only: enough to see what the person may see.
+def read_documents(rest: Rest, kind: CrmKind, ids: Iterable[int], *, as_admin: bool, details: bool = True, code_field: str = "code") -> Read:
+    """Read these documents as `rest`'s person. `details=False` reads the documents only: enough to see what the person may see.
 
-    Invoice and rows are separate questions, and people go on working between them: where they do not agree, both are asked once more.
+    Document and rows are separate questions, and people go on working between them: where they do not agree, both are asked once more.
     Rows of several owners in one list are right only for administrators: the portal tests the right on the first owner (B§8.6).
     The catalogue answers administrators only (B§9.5), so `products` stays empty for others.
     """
     wanted = list(dict.fromkeys(ids))
     if len(wanted) > LIMIT:
-        raise ValueError(f"at most {LIMIT} invoices at a time")
-    found = _Reading(rest, as_admin, details, code_field).read(wanted)
-    torn = [id_ for id_, one in found.invoices.items() if details and not one.manual_total and not adds_up(one)]
-    return _joined(found, _Reading(rest, as_admin, details, code_field).read(torn)) if torn else found
+        raise ValueError(f"at most {LIMIT} documents at a time")
+    found = _Reading(rest, kind, as_admin, details, code_field).read(wanted)
+    torn = [id_ for id_, one in found.documents.items() if details and not one.manual_total and not adds_up(one)]
+    return _joined(found, _Reading(rest, kind, as_admin, details, code_field).read(torn)) if torn else found
 
 
 def _joined(found: Read, again: Read) -> Read:
-    """Somebody saved these between our question for the invoice and that for its rows: the second reading holds."""
-    invoices = {id_: one for id_, one in found.invoices.items() if id_ not in again.missing and id_ not in again.denied} | again.invoices
+    """Somebody saved these between our question for the document and that for its rows: the second reading holds."""
+    held = {id_: one for id_, one in found.documents.items() if id_ not in again.missing and id_ not in again.denied} | again.documents
     customers, products = found.customers | again.customers, found.products | again.products
-    return Read(invoices, found.missing | again.missing, found.denied | again.denied, customers, products, found.lacking | again.lacking)
+    return Read(held, found.missing | again.missing, found.denied | again.denied, customers, products, found.lacking | again.lacking)
 
 
 class _Reading:
     """The state of one read."""
 
-    def __init__(self, rest: Rest, as_admin: bool, details: bool, code_field: str) -> None:
-        self._as_admin, self._details = as_admin, details
+    def __init__(self, rest: Rest, kind: CrmKind, as_admin: bool, details: bool, code_field: str) -> None:
+        self._kind, self._as_admin, self._details = kind, as_admin, details
         self._questions = Questions(rest)
         self._customers = Customers(self._questions)
         self._products = _Products(self._questions, code_field) if details and as_admin else None
-        self._invoices: dict[int, Invoice] = {}
+        self._documents: dict[int, Invoice] = {}
         self._rows: dict[int, dict[int, Row]] = {}
         self._missing: set[int] = set()
         self._denied: dict[int, Problem] = {}
@@ -94,23 +90,31 @@ class _Reading:
             self._products.ask()
 
     def _ask_items(self, group: list[int]) -> None:
-        params = {"entityTypeId": INVOICE, "useOriginalUfNames": "Y", "select": SELECT, "filter": {"@id": group}, "order": {"id": "ASC"}, "start": -1}
+        select = (*self._kind.select, *names(self._kind))
+        params = {
+            "entityTypeId": self._kind.type_id,
+            "useOriginalUfNames": "Y",
+            "select": select,
+            "filter": {"@id": group},
+            "order": {"id": "ASC"},
+            "start": -1,
+        }
         self._questions.ask("crm.item.list", params, partial(self._take_items, group))
 
     def _take_items(self, group: list[int], reply: Reply) -> None:
         for item in rows_under(reply, "items"):
             self._take_item(item)
         for id_ in group:
-            if id_ not in self._invoices:
+            if id_ not in self._documents:
                 # A list leaves out silently both what is gone and what this person may not see (B§11.1).
-                params = {"entityTypeId": INVOICE, "useOriginalUfNames": "Y", "id": id_}
+                params = {"entityTypeId": self._kind.type_id, "useOriginalUfNames": "Y", "id": id_}
                 self._questions.ask("crm.item.get", params, lambda reply: self._take_item(reply.result["item"]), partial(self._refuse, id_))
 
     def _take_item(self, item: Mapping[str, Any]) -> None:
-        invoice = invoice_of(item)
-        self._invoices[invoice.id] = invoice
-        if self._details and invoice.customer_ref:
-            self._customers.add(*invoice.customer_ref)
+        document = document_of(self._kind, item)
+        self._documents[document.id] = document
+        if self._details and document.customer_ref:
+            self._customers.add(*document.customer_ref)
 
     def _refuse(self, id_: int, problem: Problem) -> None:
         if problem.code == "bitrix24.not_found":
@@ -120,7 +124,7 @@ class _Reading:
 
     def _ask_rows(self, owners: list[int]) -> None:
         owner: Any = owners if len(owners) > 1 else owners[0]
-        params = {"filter": {"=ownerType": "SI", "=ownerId": owner}, "order": {"id": "ASC"}}
+        params = {"filter": {"=ownerType": self._kind.owner_type, "=ownerId": owner}, "order": {"id": "ASC"}}
         self._questions.ask_pages("crm.item.productrow.list", params, self._take_rows, partial(self._rows_refused, owners))
 
     def _take_rows(self, reply: Reply) -> None:
@@ -140,14 +144,14 @@ class _Reading:
 
     def _all_read(self) -> Read:
         refused = self._missing | set(self._denied)
-        invoices = {id_: self._with_rows(one) for id_, one in self._invoices.items() if id_ not in refused}
+        documents = {id_: self._with_rows(one) for id_, one in self._documents.items() if id_ not in refused}
         lacking = {**self._customers.lacking, **(self._products.lacking if self._products else {})}
         missing = self._missing - set(self._denied)
-        return Read(invoices, missing, self._denied, self._customers.found(), self._products.found if self._products else {}, lacking)
+        return Read(documents, missing, self._denied, self._customers.found(), self._products.found if self._products else {}, lacking)
 
-    def _with_rows(self, invoice: Invoice) -> Invoice:
-        rows = sorted(self._rows.get(invoice.id, {}).values(), key=lambda row: (row.sort, row.id))
-        return replace(invoice, rows=tuple(rows), rows_read=self._details)
+    def _with_rows(self, document: Invoice) -> Invoice:
+        rows = sorted(self._rows.get(document.id, {}).values(), key=lambda row: (row.sort, row.id))
+        return replace(document, rows=tuple(rows), rows_read=self._details)
 
 
 class Customers:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from plugin.bitrix24.fields import own_values
+from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.values import amount, decode_date, ident, moment, optional_amount, text, yes
 from plugin.domain.crm import Address, Customer, Invoice, Product, Row
 
-INVOICE, COMPANY, CONTACT = 31, 4, 3
+COMPANY, CONTACT = 4, 3
 KINDS: Mapping[int, Literal["company", "contact"]] = {COMPANY: "company", CONTACT: "contact"}
 
 #: Physical, registered, legal and postal addresses, as wanted for a contact (B§8.7).
@@ -19,11 +20,12 @@ ADDRESS_TYPES = (1, 4, 6, 8)
 NEVER_SEEN = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def invoice_of(item: Mapping[str, Any]) -> Invoice:
-    """A smart invoice without its rows (B§8.2: closedate is the due date)."""
+def document_of(kind: CrmKind, item: Mapping[str, Any]) -> Invoice:
+    """A document without its rows (B§8.2: closedate is the due date)."""
     return Invoice(
+        kind=kind.name,
         id=ident(item.get("id")) or 0,
-        number=text(item.get("accountNumber")),
+        number=text(item.get(kind.number)),
         title=text(item.get("title")),
         stage_id=text(item.get("stageId")),
         currency=text(item.get("currencyId")),
@@ -31,7 +33,7 @@ def invoice_of(item: Mapping[str, Any]) -> Invoice:
         tax_total=amount(item.get("taxValue")),
         manual_total=yes(item.get("isManualOpportunity")),
         date=decode_date(item.get("begindate")),
-        due_date=decode_date(item.get("closedate")),
+        due_date=next((day for name in kind.until if (day := decode_date(item.get(name)))), None),
         company_id=ident(item.get("companyId")),
         contact_id=ident(item.get("contactId")),
         seller_id=ident(item.get("mycompanyId")),
@@ -39,7 +41,7 @@ def invoice_of(item: Mapping[str, Any]) -> Invoice:
         created_at=moment(item.get("createdTime")) or NEVER_SEEN,
         updated_at=moment(item.get("updatedTime")) or NEVER_SEEN,
         category_id=ident(item.get("categoryId")),
-        fields=own_values(item),
+        fields=own_values(kind, item),
     )
 
 

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from plugin.bitrix24.client import BatchReply, Command, Reply, Rest, chunks
+from plugin.bitrix24.kinds import INVOICE
 from plugin.bitrix24.packing import rows_under
-from plugin.bitrix24.shapes import COMPANY, INVOICE
+from plugin.bitrix24.shapes import COMPANY
 from plugin.bitrix24.values import ident, names, optional_amount, text, yes
 from plugin.domain.crm import Stage
 from plugin.domain.problems import Problem
@@ -58,7 +59,7 @@ def pipelines(rest: Rest) -> tuple[Stage, ...]:
 
 def _categories(rest: Rest) -> list[Mapping[str, Any]]:
     try:
-        return rows_under(rest.call("crm.category.list", {"entityTypeId": INVOICE}), "categories")
+        return rows_under(rest.call("crm.category.list", {"entityTypeId": INVOICE.type_id}), "categories")
     except Problem as problem:
         if problem.code in NO_INVOICES:
             raise Problem("bitrix24.no_smart_invoices") from problem

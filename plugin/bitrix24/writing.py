@@ -1,4 +1,4 @@
-"""What the app writes into invoices: the visitor's trial of their right, and results (RULES 24, 30)."""
+"""What the app writes into documents: the visitor's trial of their right, and results (RULES 24, 30)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from plugin.bitrix24.client import Command, Rest
 from plugin.bitrix24.fields import BY_SHORT, Value, encoded
+from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.packing import groups
 from plugin.bitrix24.people import log_command
-from plugin.bitrix24.shapes import INVOICE
 from plugin.domain.problems import NEVER, Problem
 
 TRIALS = 20  # updates run automation; more would near the 60 s of a request (B§4.2)
@@ -20,9 +20,9 @@ STAGE_WEIGHT = 3
 
 @dataclass(frozen=True)
 class WriteBack:
-    """What one invoice gets: our fields by short name, a stage, a line in its history. All are optional."""
+    """What one document gets: our fields by short name, a stage, a line in its history. All are optional."""
 
-    invoice_id: int
+    crm_id: int
     fields: Mapping[str, Value]
     stage_id: str | None = None
     log: tuple[str, str] | None = None
@@ -33,22 +33,22 @@ class WriteBack:
         return update + bool(self.log)
 
 
-def may_edit(rest: Rest, ids: Iterable[int], stamp: str) -> dict[int, Problem | None]:
+def may_edit(rest: Rest, kind: CrmKind, ids: Iterable[int], stamp: str) -> dict[int, Problem | None]:
     """Write "Xero: sending" as this person: the one way to learn whether they may edit (B§11.2). None means yes."""
     found: dict[int, Problem | None] = {}
     for group in groups(dict.fromkeys(ids), TRIALS):
-        found |= _write(rest, [WriteBack(id_, {"xero_sending": stamp}) for id_ in group])
+        found |= _write(rest, kind, [WriteBack(id_, {"xero_sending": stamp}) for id_ in group])
     return found
 
 
-def write_back(rest: Rest, items: Sequence[WriteBack]) -> dict[int, Problem | None]:
+def write_back(rest: Rest, kind: CrmKind, items: Sequence[WriteBack]) -> dict[int, Problem | None]:
     """Write results, packed. A refused stage costs only the stage: the fields are written all the same. Safe to repeat, log lines apart."""
     found: dict[int, Problem | None] = {}
     for request in _requests(items):
-        found |= _write(rest, request)
-    again = [replace(one, stage_id=None, log=None) for one in items if one.stage_id and one.fields and _is_stage(found[one.invoice_id])]
+        found |= _write(rest, kind, request)
+    again = [replace(one, stage_id=None, log=None) for one in items if one.stage_id and one.fields and _is_stage(found[one.crm_id])]
     for request in _requests(again):
-        for id_, problem in _write(rest, request).items():
+        for id_, problem in _write(rest, kind, request).items():
             found[id_] = problem or found[id_]
     return found
 
@@ -68,34 +68,35 @@ def _requests(items: Iterable[WriteBack]) -> Iterator[list[WriteBack]]:
         yield request
 
 
-def _write(rest: Rest, request: list[WriteBack]) -> dict[int, Problem | None]:
+def _write(rest: Rest, kind: CrmKind, request: list[WriteBack]) -> dict[int, Problem | None]:
     commands: dict[str, Command] = {}
     for number, one in enumerate(request):
         if one.fields or one.stage_id:
-            commands[f"u{number}"] = ("crm.item.update", _update(one))
+            commands[f"u{number}"] = ("crm.item.update", _update(kind, one))
         if one.log:
-            commands[f"l{number}"] = log_command(INVOICE, one.invoice_id, *one.log)
+            commands[f"l{number}"] = log_command(kind.type_id, one.crm_id, *one.log)
     if not commands:
-        return {one.invoice_id: None for one in request}
+        return {one.crm_id: None for one in request}
     reply = rest.batch(commands)
     return {
-        one.invoice_id: _outcome(one, reply.errors.get(f"u{number}"), reply.results.get(f"u{number}")) or reply.errors.get(f"l{number}")
+        one.crm_id: _outcome(kind, one, reply.errors.get(f"u{number}"), reply.results.get(f"u{number}")) or reply.errors.get(f"l{number}")
         for number, one in enumerate(request)
     }
 
 
-def _update(one: WriteBack) -> dict[str, Any]:
-    fields = {**encoded(one.fields), **({"stageId": one.stage_id} if one.stage_id else {})}
-    return {"entityTypeId": INVOICE, "useOriginalUfNames": "Y", "id": one.invoice_id, "fields": fields}
+def _update(kind: CrmKind, one: WriteBack) -> dict[str, Any]:
+    fields = {**encoded(kind, one.fields), **({"stageId": one.stage_id} if one.stage_id else {})}
+    return {"entityTypeId": kind.type_id, "useOriginalUfNames": "Y", "id": one.crm_id, "fields": fields}
 
 
-def _outcome(one: WriteBack, problem: Problem | None, result: Any) -> Problem | None:
+def _outcome(kind: CrmKind, one: WriteBack, problem: Problem | None, result: Any) -> Problem | None:
     if problem is not None:
         if one.stage_id and problem.code == "bitrix24.unknown" and problem.params["error"] in ("", "-"):
             # Stage rights and mandatory stage fields have no code of their own, only a sentence (B§8.5).
-            return Problem("bitrix24.stage_refused", NEVER, **{**problem.params, "id": one.invoice_id, "stage": one.stage_id})
+            return Problem("bitrix24.stage_refused", NEVER, **{**problem.params, "id": one.crm_id, "stage": one.stage_id})
         return problem
     item = result.get("item") if isinstance(result, Mapping) else None
-    lost = [BY_SHORT[short].name for short in one.fields if isinstance(item, Mapping) and BY_SHORT[short].name not in item]
+    names = [BY_SHORT[short].name(kind) for short in one.fields if short in kind.own_fields]
+    lost = [name for name in names if isinstance(item, Mapping) and name not in item]
     # A field that the portal does not have is ignored without an error; the answer shows it (B§8.1).
-    return Problem("bitrix24.field_missing", NEVER, id=one.invoice_id, field=lost[0]) if lost else None
+    return Problem("bitrix24.field_missing", NEVER, id=one.crm_id, field=lost[0]) if lost else None

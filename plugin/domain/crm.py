@@ -80,7 +80,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Invoice:
-    """A smart invoice (type 31). Times are UTC; dates are calendar dates, already decoded by B§8.0."""
+    """An invoice of the CRM, or another document of its kind. Times are UTC; dates are calendar dates, already decoded by B§8.0."""
 
     id: int
     number: str
@@ -101,6 +101,7 @@ class Invoice:
     rows: tuple[Row, ...] = ()
     rows_read: bool = False
     category_id: int | None = None
+    kind: str = "invoice"
     fields: dict[str, str] = field(default_factory=dict)  # our own user fields, by short name: xero_id, xero_number, ...
 
     @property

@@ -15,13 +15,14 @@ from sqlalchemy import select, update
 
 from plugin import durations, jobs, leases
 from plugin.domain.problems import LATER, Problem
+from plugin.kinds import crm_id_of, kind_of
 from plugin.limits import Lane, process_name
 from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
 from plugin.sending import pull, resolve, send, settle
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs
-from plugin.sending.work import Work, crm_id_of
+from plugin.sending.work import Work
 from plugin.services import Services
 from plugin.talking import XeroBooks
 
@@ -158,7 +159,7 @@ class _Turn:
             if isinstance(known, Problem):
                 ended.append((job, known))
             else:
-                works.append(Work(job, known, crm_id_of(job.subject)))
+                works.append(Work(job, known, kind_of(job.subject), crm_id_of(job.subject)))
         if ended:
             with self.services.db.transaction() as tx:
                 leases.check(tx, self.bell, self.fence)

@@ -57,7 +57,7 @@ def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemC
         contact_tax=one.ready.settings.tax_by_customer.get(one.customer.subject, "") if one.customer else "",
         items=items,
         products=one.products,
-        url=crm_url(one.ready.portal.client_endpoint, one.crm_id),
+        url=crm_url(one.ready.portal.client_endpoint, one.kind, one.crm_id),
         number=document_number(one.settled, one.ready.settings, _suffix(one)),
         linked=one.link is not None and not one.as_new,
         older_too=one.job.acting_user is not None,

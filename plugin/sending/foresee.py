@@ -20,10 +20,9 @@ from plugin.models import Link
 from plugin.portals import Ready
 from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
 from plugin.sending.resolve import contact_links, item_choices, item_codes
-from plugin.sending.work import Work
+from plugin.sending.work import Work, by_kind
 from plugin.services import Services
 from plugin.talking import books_of
-from plugin.xero import documents
 
 #: What Xero holds is read for at most so many changed documents: four calls.
 LOOK_MOST = 200
@@ -95,7 +94,7 @@ def edits(services: Services, context: Ready, works: Sequence[Work]) -> dict[int
     books = books_of(services, context.connection, "people")
     try:
         directory.ensure(services, books, (directory.ORGANISATION,), fresh_for=durations.LISTS_FRESH)
-        held = {one.id: one for one in documents.invoices_by_ids(books, _ids(changed))}
+        held = {document.id: document for kind, works in by_kind(changed).items() for document in kind.xero.by_ids(books, _ids(works))}
     except Problem:
         return {}
     with services.db.reading() as session:

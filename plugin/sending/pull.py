@@ -11,29 +11,33 @@ from sqlalchemy import select
 from plugin import directory, durations, jobs, leases
 from plugin.domain.ledger import Document
 from plugin.domain.problems import Problem
+from plugin.kinds import Kind
 from plugin.limits import Lane
 from plugin.models import Connection, Job, Link
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs, order_write_back, see, shown_fingerprint, today_of
-from plugin.sending.work import Work
-from plugin.xero import documents
+from plugin.sending.work import Work, by_kind
 from plugin.xero.client import Caller
 
 #: Above this many, one modified-since pass brings them all.
 BY_IDS_MOST = 200
-RESOURCE = "documents"
 CHUNK = 500
 
 
 def pull(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
     """Read these documents again and record what changed."""
-    links = _links(flight, works)
+    for kind, of_kind in by_kind(works).items():
+        _pull(flight, kind, of_kind, lane)
+
+
+def _pull(flight: Flight, kind: Kind, works: Sequence[Work], lane: Lane) -> None:
+    links = _links(flight, kind, works)
     known = [one for one in works if (one.job.portal_id, one.crm_id) in links]
     unknown = [(one.job, Problem("pull.not_linked")) for one in works if (one.job.portal_id, one.crm_id) not in links]
     ids = list(dict.fromkeys(links[one.job.portal_id, one.crm_id].xero_id for one in known))
     books = replace(flight.books, lane=lane)
     try:
-        found = {one.id: one for one in documents.invoices_by_ids(books, ids)} if len(ids) <= BY_IDS_MOST else _pass(flight, books, ids)
+        found = {one.id: one for one in kind.xero.by_ids(books, ids)} if len(ids) <= BY_IDS_MOST else _pass(flight, kind, books, ids)
     except Problem as problem:
         _end(flight, [*unknown, *((one.job, problem) for one in known)])
         return
@@ -43,7 +47,7 @@ def pull(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
         _record(flight, known[start : start + CHUNK], links, found, by_ids)
 
 
-def _links(flight: Flight, works: Sequence[Work]) -> dict[tuple[int, int], Link]:
+def _links(flight: Flight, kind: Kind, works: Sequence[Work]) -> dict[tuple[int, int], Link]:
     found: dict[tuple[int, int], Link] = {}
     portals = {one.job.portal_id for one in works}
     with flight.services.db.reading() as session:
@@ -53,7 +57,7 @@ def _links(flight: Flight, works: Sequence[Work]) -> dict[tuple[int, int], Link]
                 query = select(Link).where(
                     Link.portal_id == portal_id,
                     Link.organisation_id == flight.books.organisation_id,
-                    Link.crm_kind == "invoice",
+                    Link.crm_kind == kind.name,
                     Link.crm_id.in_(ids[start : start + CHUNK]),
                     Link.ended_at.is_(None),
                 )
@@ -61,32 +65,32 @@ def _links(flight: Flight, works: Sequence[Work]) -> dict[tuple[int, int], Link]
     return found
 
 
-def _pass(flight: Flight, books: Caller, ids: Sequence[str]) -> dict[str, Document]:
+def _pass(flight: Flight, kind: Kind, books: Caller, ids: Sequence[str]) -> dict[str, Document]:
     """One modified-since pass over the whole organisation; every linked document that it brings is recorded, asked for or not.
 
     What it does not bring has not changed since the watermark. Without one the first pass reads everything once.
     """
     services = flight.services
     with services.db.reading() as session:
-        mark = directory.watermark(session, flight.books.organisation_id, RESOURCE)
+        mark = directory.watermark(session, flight.books.organisation_id, kind.watermark)
     since = mark - timedelta(seconds=durations.OVERLAP) if mark else None
     found: dict[str, Document] = {}
     newest, page, pages = mark, 1, 1
     while page <= pages:
-        part, pages = documents.invoices_modified(books, since, page, summary=True)
+        part, pages = kind.xero.modified(books, since, page, summary=True)
         found |= {one.id: one for one in part}
         newest = max([one.updated_at for one in part if one.updated_at] + ([newest] if newest else []), default=None)
         page += 1
     wanted = set(ids)
-    _record_others(flight, [one for one in found.values() if one.id not in wanted])
+    _record_others(flight, kind, [one for one in found.values() if one.id not in wanted])
     now = services.now()
     with services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
-        directory.set_watermark(tx, flight.books.organisation_id, RESOURCE, newest or now, now)
+        directory.set_watermark(tx, flight.books.organisation_id, kind.watermark, newest or now, now)
     return found
 
 
-def _record_others(flight: Flight, brought: Sequence[Document]) -> None:
+def _record_others(flight: Flight, kind: Kind, brought: Sequence[Document]) -> None:
     """Linked documents that nobody asked for: orders are made for those that changed, so that no later pass misses them."""
     services, now = flight.services, flight.services.now()
     by_id = {one.id: one for one in brought}
@@ -101,7 +105,7 @@ def _record_others(flight: Flight, brought: Sequence[Document]) -> None:
                 )
                 .where(
                     Link.organisation_id == flight.books.organisation_id,
-                    Link.xero_kind == "invoice",
+                    Link.xero_kind == kind.name,
                     Link.xero_id.in_(ids[start : start + CHUNK]),
                     Link.ended_at.is_(None),
                 )
@@ -113,7 +117,7 @@ def _record_others(flight: Flight, brought: Sequence[Document]) -> None:
                     jobs.order(
                         tx,
                         jobs.Order(
-                            link.portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP, caused_at=updated
+                            link.portal_id, jobs.PULL, kind.subject(link.crm_id), bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP, caused_at=updated
                         ),
                         now,
                     )

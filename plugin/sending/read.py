@@ -8,9 +8,10 @@ from sqlalchemy import select
 
 from plugin.bitrix24 import documents
 from plugin.domain.problems import LATER, Problem
+from plugin.kinds import Kind
 from plugin.limits import Lane
 from plugin.models import Bitrix24Login, Link, Portal
-from plugin.sending.work import Ended, Work, by_portal
+from plugin.sending.work import Ended, Work, by_kind, by_portal
 from plugin.services import Services
 from plugin.talking import portal_rest, service_rest
 from plugin.wire import NoAnswer
@@ -20,17 +21,18 @@ def read(services: Services, works: Iterable[Work], lane: Lane) -> list[Ended]:
     """Fill in invoice, customer, products and link of each work. Returns those that end here, each with its reason."""
     ended: list[Ended] = []
     for portal_id, of_portal in by_portal(list(works)).items():
-        _links(services, of_portal)
-        groups: dict[int | None, list[Work]] = {}
-        for one in of_portal:
-            groups.setdefault(one.job.acting_user, []).append(one)
-        for user_id, group in groups.items():
+        groups: dict[tuple[Kind, int | None], list[Work]] = {}
+        for kind, works_of_kind in by_kind(of_portal).items():
+            _links(services, kind, works_of_kind)
+            for one in works_of_kind:
+                groups.setdefault((kind, one.job.acting_user), []).append(one)
+        for (_, user_id), group in groups.items():
             for start in range(0, len(group), documents.LIMIT):
                 ended += _read_group(services, portal_id, user_id, group[start : start + documents.LIMIT], lane)
     return ended
 
 
-def _links(services: Services, works: list[Work]) -> None:
+def _links(services: Services, kind: Kind, works: list[Work]) -> None:
     ids = [one.crm_id for one in works]
     found: dict[int, Link] = {}
     with services.db.reading() as session:
@@ -38,7 +40,7 @@ def _links(services: Services, works: list[Work]) -> None:
             query = select(Link).where(
                 Link.portal_id == works[0].job.portal_id,
                 Link.organisation_id == works[0].ready.organisation.id,
-                Link.crm_kind == "invoice",
+                Link.crm_kind == kind.name,
                 Link.crm_id.in_(ids[start : start + 500]),
                 Link.ended_at.is_(None),
             )
@@ -52,19 +54,19 @@ def _read_group(services: Services, portal_id: int, user_id: int | None, works: 
     try:
         if user_id is None:
             rest = service_rest(services, portal_id, lane)
-            return _take(works, documents.read_invoices(rest, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
+            return _take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
         with services.db.reading() as session:
             admin = session.scalar(select(Bitrix24Login.admin).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
             service_user = session.get_one(Portal, portal_id).service_user_id
         if admin:
             rest = portal_rest(services, portal_id, user_id, lane)
-            return _take(works, documents.read_invoices(rest, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
+            return _take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
         ended = _prove(services, portal_id, user_id, works, lane)
         refused = {id(one.work) for one in ended}
         left = [one for one in works if id(one) not in refused]
         if left and service_user is not None:
             rest = service_rest(services, portal_id, lane)
-            ended += _take(left, documents.read_invoices(rest, [one.crm_id for one in left], as_admin=True, code_field=_code_field(left)))
+            ended += _take(left, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in left], as_admin=True, code_field=_code_field(left)))
         elif left:
             ended += [Ended(one, Problem("portal.no_service_admin", LATER)) for one in left]
         return ended
@@ -82,11 +84,11 @@ def _code_field(works: list[Work]) -> str:
 def _prove(services: Services, portal_id: int, user_id: int, works: list[Work], lane: Lane) -> list[Ended]:
     """Read each with the visitor's token, and write "Xero: sending" with it: ACCESS_DENIED ends that job."""
     rest = portal_rest(services, portal_id, user_id, lane)
-    seen = documents.read_invoices(rest, [one.crm_id for one in works], as_admin=False, details=False)
+    seen = documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=False, details=False)
     ended = _refused(works, seen)
-    visible = [one.crm_id for one in works if one.crm_id in seen.invoices]
+    visible = [one.crm_id for one in works if one.crm_id in seen.documents]
     stamp = services.now().isoformat(timespec="seconds")
-    verdicts = documents.may_edit(rest, visible, stamp)
+    verdicts = documents.may_edit(rest, works[0].kind.crm, visible, stamp)
     for one in works:
         problem = verdicts.get(one.crm_id)
         one.proved = one.crm_id in verdicts and problem is None
@@ -109,7 +111,7 @@ def _refused(works: list[Work], found: documents.Read) -> list[Ended]:
 def _take(works: list[Work], found: documents.Read) -> list[Ended]:
     ended = _refused(works, found)
     for one in works:
-        invoice = found.invoices.get(one.crm_id)
+        invoice = found.documents.get(one.crm_id)
         if invoice is None:
             continue
         one.invoice, one.products = invoice, found.products

@@ -18,6 +18,7 @@ from plugin.domain.drafts import draft_to_json, fingerprint
 from plugin.domain.ledger import Document
 from plugin.domain.problems import Problem
 from plugin.domain.statuses import status_word
+from plugin.kinds import KINDS, Kind
 from plugin.models import Batch, BatchDocument, Bitrix24Login, Job, Link, Organisation
 from plugin.sending.work import Work
 from plugin.services import Services
@@ -97,18 +98,19 @@ def order_write_back(recorder: Recorder, job: Job, link: Link, *, was: str = "",
     bell = jobs.portal_bell(link.portal_id)
     news = job.kind == jobs.PULL and job.cause in (jobs.XERO, jobs.SWEEP)
     payload = {"was": was, "log": log, "link": link.id, "anew": anew, "news": news}
-    order = jobs.Order(link.portal_id, jobs.WRITE_BACK, f"back:{link.crm_id}", bell, link.organisation_id, job.priority, job.acting_user, payload)
+    subject = KINDS[link.crm_kind].back_subject(link.crm_id)
+    order = jobs.Order(link.portal_id, jobs.WRITE_BACK, subject, bell, link.organisation_id, job.priority, job.acting_user, payload)
     jobs.order(recorder.tx, replace(order, cause=job.cause, caused_at=job.caused_at), recorder.now)
     recorder.bells.add(bell)
 
 
-def order_problem_note(recorder: Recorder, job: Job, crm_id: int, problem: Problem) -> None:
-    """The invoice itself says why it did not go, if a person is looking."""
+def order_problem_note(recorder: Recorder, job: Job, kind: Kind, crm_id: int, problem: Problem) -> None:
+    """The document itself says why it did not go, if a person is looking."""
     bell = jobs.portal_bell(job.portal_id)
-    payload = {"problem": {"code": problem.code, "params": problem.params}, "crm_id": crm_id}
+    payload = {"problem": {"code": problem.code, "params": problem.params}}
     jobs.order(
         recorder.tx,
-        jobs.Order(job.portal_id, jobs.WRITE_BACK, f"back:{crm_id}", bell, job.organisation_id, job.priority, job.acting_user, payload),
+        jobs.Order(job.portal_id, jobs.WRITE_BACK, kind.back_subject(crm_id), bell, job.organisation_id, job.priority, job.acting_user, payload),
         recorder.now,
     )
     recorder.bells.add(bell)
@@ -163,7 +165,7 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str) -> L
         select(Link).where(
             Link.portal_id == work.job.portal_id,
             Link.organisation_id == work.ready.organisation.id,
-            Link.crm_kind == "invoice",
+            Link.crm_kind == work.kind.name,
             Link.crm_id == work.crm_id,
             Link.ended_at.is_(None),
         )
@@ -178,9 +180,9 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str) -> L
         link = Link(
             portal_id=work.job.portal_id,
             organisation_id=work.ready.organisation.id,
-            crm_kind="invoice",
+            crm_kind=work.kind.name,
             crm_id=work.crm_id,
-            xero_kind="invoice",
+            xero_kind=work.kind.name,
             xero_id=document.id,
             suffix=suffix,
             how=how,

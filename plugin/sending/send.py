@@ -16,6 +16,7 @@ from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
 from plugin.domain.ledger import Document, Outcome
 from plugin.domain.matching import Listed, may_link
 from plugin.domain.problems import LATER, Problem, after
+from plugin.kinds import Kind
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
 from plugin.sending import read
@@ -24,10 +25,10 @@ from plugin.sending.flight import Flight, Plan
 from plugin.sending.record import Recorder, end_jobs, keep_link, order_problem_note, order_write_back, see, today_of
 from plugin.sending.resolve import Resolver, close_call
 from plugin.sending.settle import elements_of
-from plugin.sending.work import Ended, Work
+from plugin.sending.work import Ended, Work, by_kind
 from plugin.wire import Answer
-from plugin.xero import documents
 from plugin.xero.errors import problem_of_errors
+from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, WRITE_MOST, Change
 
 #: Read again before a run where they are old (`durations.LISTS_FRESH`); Xero's refusal makes them stale at once.
 _LISTS = (directory.ORGANISATION, directory.ACCOUNT, directory.TAX)
@@ -79,7 +80,7 @@ def _end(recorder: Recorder, ended: Sequence[Ended], pace: float) -> None:
             end_jobs(recorder, [(job, one.problem)], pace)
             over = jobs.next_try(one.problem, job.attempts, recorder.now, pace) is None
             if over and (job.priority == jobs.PEOPLE or one.work.proved) and one.problem.code not in ("send.may_not_see", "send.may_not_edit", "send.deleted"):
-                order_problem_note(recorder, job, one.work.crm_id, one.problem)
+                order_problem_note(recorder, job, one.work.kind, one.work.crm_id, one.problem)
             continue
         jobs.finish(recorder.tx, [job.id], recorder.now)
         recorder.outcome(job, "unchanged", notes=one.work.notes)
@@ -107,12 +108,15 @@ def send(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
     except Problem as problem:
         run.end(Ended(one, problem) for one in going)
         return
-    creates, updates = _sort(run, going)
-    plans = [_create_plan(run, part) for part in _split(creates)]
-    plans += [_update_plan(run, part) for part in _split_changes(updates)]
+    plans: list[Plan] = []
+    for kind, of_kind in by_kind(going).items():
+        creates, updates = _sort(run, kind, of_kind)
+        plans += [_create_plan(run, kind, part) for part in _split(kind, creates)]
+        plans += [_update_plan(run, kind, part) for part in _split_changes(kind, updates)]
     flight.fly(plans, lane)
-    if run.taken:
-        _number_taken(run)
+    taken, run.taken = run.taken, []
+    for kind in {one.kind: None for one, _ in taken}:
+        _number_taken(run, kind, [(one, refusal) for one, refusal in taken if one.kind == kind])
 
 
 def _without(run: _Run, works: Sequence[Work], ended: Sequence[Ended]) -> list[Work]:
@@ -146,7 +150,7 @@ def _resolve_and_translate(run: _Run, works: list[Work]) -> list[Work]:
     return _without(run, going, ended)
 
 
-def _sort(run: _Run, works: Sequence[Work]) -> tuple[list[Work], list[tuple[Work, documents.Change]]]:
+def _sort(run: _Run, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], list[tuple[Work, Change]]]:
     """Absent in Xero: create. Present: what three versions say (RULES 19). Unchanged costs no call."""
     creates = [one for one in works if one.link is None or one.as_new]
     linked = [one for one in works if one.link is not None and not one.as_new]
@@ -160,7 +164,7 @@ def _sort(run: _Run, works: Sequence[Work]) -> tuple[list[Work], list[tuple[Work
     if not changed:
         return creates, []
     try:
-        held = _held(run, changed)
+        held = _held(run, kind, changed)
     except Problem as problem:
         run.end(Ended(one, problem) for one in changed)
         return creates, []
@@ -171,26 +175,26 @@ def _gone(one: Work) -> bool:
     return one.link is not None and one.link.xero_status in ("VOIDED", "DELETED")
 
 
-def _held(run: _Run, works: Sequence[Work]) -> dict[str, Document]:
+def _held(run: _Run, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
     """What Xero holds now of these documents: by ids, or in one modified-since pass where that takes fewer calls."""
     ids = [one.link.xero_id for one in works if one.link is not None]
     books = replace(run.flight.books, lane=run.lane)
     seen = [one.link.xero_updated_at for one in works if one.link is not None]
-    if len(ids) > documents.WRITE_MOST and all(seen):
+    if len(ids) > WRITE_MOST and all(seen):
         since = min(at for at in seen if at is not None) - timedelta(seconds=1)
-        found, pages = documents.invoices_modified(books, since, 1, summary=False)
+        found, pages = kind.xero.modified(books, since, 1, summary=False)
         held = {one.id: one for one in found}
-        if pages <= -(-len(ids) // documents.WRITE_MOST):
+        if pages <= -(-len(ids) // WRITE_MOST):
             for page in range(2, pages + 1):
-                part, _ = documents.invoices_modified(books, since, page, summary=False)
+                part, _ = kind.xero.modified(books, since, page, summary=False)
                 held |= {one.id: one for one in part}
             ids = [one for one in ids if one not in held]
-            return held | {one.id: one for one in documents.invoices_by_ids(books, ids)}
-    return {one.id: one for one in documents.invoices_by_ids(books, ids)}
+            return held | {one.id: one for one in kind.xero.by_ids(books, ids)}
+    return {one.id: one for one in kind.xero.by_ids(books, ids)}
 
 
-def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) -> list[tuple[Work, documents.Change]]:
-    updates: list[tuple[Work, documents.Change]] = []
+def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) -> list[tuple[Work, Change]]:
+    updates: list[tuple[Work, Change]] = []
     ended: list[Ended] = []
     for one in works:
         assert one.link is not None
@@ -229,11 +233,11 @@ def _see_gone(run: _Run, one: Work, document: Document) -> None:
         recorder.finish()
 
 
-def _change(document: Document, result: Update) -> documents.Change:
+def _change(document: Document, result: Update) -> Change:
     fields: dict[str, object] = dict(result.fields)
     if result.status is not None:
         fields["status"] = result.status
-    return documents.Change(document.id, fields, result.lines)
+    return Change(document.id, fields, result.lines)
 
 
 def _remember(run: _Run, one: Work, document: Document) -> None:
@@ -249,15 +253,15 @@ def _remember(run: _Run, one: Work, document: Document) -> None:
 ALONE_AFTER = 3
 
 
-def _split(works: Sequence[Work]) -> list[list[Work]]:
+def _split(kind: Kind, works: Sequence[Work]) -> list[list[Work]]:
     alone = [one for one in works if one.job.attempts > ALONE_AFTER]
     together = [one for one in works if one.job.attempts <= ALONE_AFTER]
-    sent = documents.split([one.drafted for one in together])
+    sent = kind.xero.split([one.drafted for one in together])
     return [*_parts(together, [len(part) for part in sent]), *([one] for one in alone)]
 
 
-def _split_changes(updates: Sequence[tuple[Work, documents.Change]]) -> list[list[tuple[Work, documents.Change]]]:
-    sent = documents.split([change for _, change in updates])
+def _split_changes(kind: Kind, updates: Sequence[tuple[Work, Change]]) -> list[list[tuple[Work, Change]]]:
+    sent = kind.xero.split([change for _, change in updates])
     return _parts(updates, [len(part) for part in sent])
 
 
@@ -282,18 +286,18 @@ def _element(one: Work) -> dict[str, Any]:
     } | {"draft": draft_to_json(draft)}
 
 
-def _create_plan(run: _Run, works: list[Work]) -> Plan:
+def _create_plan(run: _Run, kind: Kind, works: list[Work]) -> Plan:
     drafts = [one.drafted for one in works]
 
     def take(call: Call, answer: Answer) -> None:
-        _judge(run.flight, call, answer, works, documents.outcomes(answer, drafts), "create", run)
+        _judge(run.flight, call, answer, works, kind.xero.outcomes(answer, drafts), "create", run)
 
     return Plan(
         "create",
-        documents.CREATE_METHOD,
-        documents.WRITE_PATH,
-        dict(documents.WRITE_PARAMS),
-        documents.create_body(drafts),
+        CREATE_METHOD,
+        kind.xero.path,
+        dict(kind.xero.write_params),
+        kind.xero.create_body(drafts),
         [_element(one) for one in works],
         [one.job.id for one in works],
         take=take,
@@ -301,18 +305,18 @@ def _create_plan(run: _Run, works: list[Work]) -> Plan:
     )
 
 
-def _update_plan(run: _Run, updates: list[tuple[Work, documents.Change]]) -> Plan:
+def _update_plan(run: _Run, kind: Kind, updates: list[tuple[Work, Change]]) -> Plan:
     works, changes = [one for one, _ in updates], [change for _, change in updates]
 
     def take(call: Call, answer: Answer) -> None:
-        _judge(run.flight, call, answer, works, documents.outcomes(answer, changes), "update", run)
+        _judge(run.flight, call, answer, works, kind.xero.outcomes(answer, changes), "update", run)
 
     return Plan(
         "update",
-        documents.UPDATE_METHOD,
-        documents.WRITE_PATH,
-        dict(documents.WRITE_PARAMS),
-        documents.update_body(changes),
+        UPDATE_METHOD,
+        kind.xero.path,
+        dict(kind.xero.write_params),
+        kind.xero.update_body(changes),
         [_element(one) | {"id": change.id} for one, change in updates],
         [one.job.id for one in works],
         take=take,
@@ -325,7 +329,8 @@ def _refused(run: _Run, call: Call | None, works: list[Work], problem: Problem) 
     if call is not None and problem.retry.kind != "never" and problem.code not in ("xero.limit_wait", "worker.stopping"):
         wait_for_look(run.flight, works, problem)
     elif problem.code == "xero.too_large" and len(works) > 1:
-        run.flight.fly([_create_plan(run, works[: len(works) // 2]), _create_plan(run, works[len(works) // 2 :])], run.lane)
+        kind, half = works[0].kind, len(works) // 2
+        run.flight.fly([_create_plan(run, kind, works[:half]), _create_plan(run, kind, works[half:])], run.lane)
     else:
         run.end(Ended(one, problem) for one in works)
 
@@ -343,10 +348,11 @@ def wait_for_look(flight: Flight, works: Sequence[Work], problem: Problem) -> No
 def take_repeated(flight: Flight, call: Call, answer: Answer, works: Sequence[Work]) -> None:
     """The answer to a row that was sent once more: its elements say which document each was."""
     drafts = [draft_from_json(element["draft"]) for element in call.elements]
+    xero = works[0].kind.xero
     if call.operation == "create":
-        outcomes = documents.outcomes(answer, drafts)
+        outcomes = xero.outcomes(answer, drafts)
     else:
-        outcomes = documents.outcomes(answer, [documents.Change(element["id"], {}, None) for element in call.elements])
+        outcomes = xero.outcomes(answer, [Change(element["id"], {}, None) for element in call.elements])
     told = {(element["portal"], element["subject"]): outcome for element, outcome in zip(call.elements, outcomes, strict=True)}
     mine: list[Work] = []
     judged: list[Outcome] = []
@@ -438,11 +444,10 @@ def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str) -> No
     order_write_back(recorder, one.job, link, was=was, log=log if one.job.priority == jobs.PEOPLE else None)
 
 
-def _number_taken(run: _Run) -> None:
+def _number_taken(run: _Run, kind: Kind, taken: Sequence[tuple[Work, Problem]]) -> None:
     """A taken number: the document is ours, or the same one by customer, total and currency, and is linked; else a problem (RULES 10)."""
-    taken, run.taken = run.taken, []
     try:
-        found = documents.invoices_by_numbers(replace(run.flight.books, lane=run.lane), [one.drafted.number for one, _ in taken])
+        found = kind.xero.by_numbers(replace(run.flight.books, lane=run.lane), [one.drafted.number for one, _ in taken])
     except Problem as problem:
         run.end(Ended(one, Problem(problem.code, problem.retry if problem.retry.kind != "never" else after(5), **problem.params)) for one, _ in taken)
         return
@@ -451,7 +456,7 @@ def _number_taken(run: _Run) -> None:
         leases.check(tx, run.flight.lease, run.flight.fence)
         recorder = Recorder(services, tx, now)
         for one, refusal in taken:
-            same = [each for each in found if each.number.casefold() == one.drafted.number.casefold() and each.type == "ACCREC"]
+            same = [each for each in found if each.number.casefold() == one.drafted.number.casefold() and kind.xero.is_ours(each)]
             match = next((each for each in same if _is_ours(one, each)), None)
             if match is not None and not _linked_elsewhere(recorder, one, match):
                 _link_existing(recorder, one, match, now)
@@ -482,7 +487,7 @@ def _linked_elsewhere(recorder: Recorder, one: Work, document: Document) -> bool
         select(Link.id).where(
             Link.portal_id == one.job.portal_id,
             Link.organisation_id == one.ready.organisation.id,
-            Link.xero_kind == "invoice",
+            Link.xero_kind == one.kind.name,
             Link.xero_id == document.id,
             Link.crm_id != one.crm_id,
             Link.ended_at.is_(None),

@@ -18,7 +18,6 @@ from plugin.limits import Lane
 from plugin.models import Call, Job, Link
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.work import Work
-from plugin.xero import documents
 
 
 def settle(flight: Flight, works: Sequence[Work], lane: Lane) -> set[int]:
@@ -67,7 +66,7 @@ def _repeat(flight: Flight, call: Call, group: list[Work]) -> Plan:
         call.operation,
         call.method,
         call.path,
-        dict(documents.WRITE_PARAMS),
+        dict(group[0].kind.xero.write_params),
         call.body,
         call.elements,
         [one.job.id for one in group],
@@ -88,13 +87,8 @@ def _look(flight: Flight, call: Call, group: list[Work]) -> set[int]:
         for one, element in elements_of(call, group):
             one.perhaps_sent = draft_from_json(element["draft"])
         return {one.job.id for one in group} - send.end_hopeless(flight, group)
-    found: list[Document] = []
-    page, pages = 1, 1
     since = call.sent_at - timedelta(seconds=durations.LOOK_BACK)
-    while page <= pages:
-        part, pages = documents.invoices_modified(replace(flight.books, lane="people"), since, page, summary=False, created_by_my_app=True)
-        found += part
-        page += 1
+    found = group[0].kind.xero.made_since(replace(flight.books, lane="people"), since)
     taken = _already_linked(flight, [one.id for one in found])
     alive = [one for one in found if one.id not in taken and one.status not in ("VOIDED", "DELETED")]
     made: dict[int, Outcome] = {}

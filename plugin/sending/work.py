@@ -10,6 +10,7 @@ from plugin.domain.compare import GONE
 from plugin.domain.crm import Customer, Invoice, Product
 from plugin.domain.ledger import Draft
 from plugin.domain.problems import Problem
+from plugin.kinds import Kind
 from plugin.models import Job, Link
 from plugin.portals import Ready
 
@@ -20,6 +21,7 @@ class Work:
 
     job: Job
     ready: Ready
+    kind: Kind
     crm_id: int
     invoice: Invoice | None = None
     customer: Customer | None = None
@@ -65,14 +67,17 @@ class Ended:
     problem: Problem | None = None
 
 
-def crm_id_of(subject: str) -> int:
-    """The number in "invoice:12"."""
-    return int(subject.partition(":")[2])
+def crm_url(endpoint: str, kind: Kind, crm_id: int) -> str:
+    """Where the document is found in the CRM; our mark on it in Xero (RULES 11)."""
+    return f"{endpoint.rsplit('/rest', 1)[0]}{kind.crm.card(crm_id)}"
 
 
-def crm_url(endpoint: str, crm_id: int) -> str:
-    """Where the invoice is found in the CRM; our mark on the document in Xero (RULES 11)."""
-    return f"{endpoint.rsplit('/rest', 1)[0]}/crm/type/31/details/{crm_id}/"
+def by_kind(works: Sequence[Work]) -> dict[Kind, list[Work]]:
+    """Works grouped by kind of document, in their order."""
+    groups: dict[Kind, list[Work]] = {}
+    for one in works:
+        groups.setdefault(one.kind, []).append(one)
+    return groups
 
 
 def by_portal(works: Sequence[Work]) -> dict[int, list[Work]]:

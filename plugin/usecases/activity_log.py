@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import and_, func, select, true
 
 from plugin.domain.crm import Visitor
+from plugin.kinds import KINDS
 from plugin.models import Activity, Organisation
 from plugin.services import Services
 from plugin.usecases.shown import ActivityRow, Told
@@ -25,8 +26,9 @@ def page(services: Services, visitor: Visitor, number: int) -> tuple[tuple[Activ
 
 
 def _row(one: Activity, short_code: str) -> ActivityRow:
-    kind, _, number = one.subject.partition(":")
-    paths = {"invoice": f"/crm/type/31/details/{number}/", "company": f"/crm/company/details/{number}/", "contact": f"/crm/contact/details/{number}/"}
-    xero_kind = "invoice" if kind == "invoice" else "contact"
-    url = deep_link(short_code, xero_kind, one.xero_id) if one.xero_id and short_code else ""
-    return ActivityRow(one.at, Told(one.code, one.params), one.user_name, one.subject, url, paths.get(kind, ""), one.batch_id)
+    name, _, number = one.subject.partition(":")
+    kind = KINDS.get(name)
+    paths = {"company": f"/crm/company/details/{number}/", "contact": f"/crm/contact/details/{number}/"}
+    path = kind.crm.card(int(number)) if kind is not None else paths.get(name, "")
+    url = deep_link(short_code, name if kind is not None else "contact", one.xero_id) if one.xero_id and short_code else ""
+    return ActivityRow(one.at, Told(one.code, one.params), one.user_name, one.subject, url, path, one.batch_id)

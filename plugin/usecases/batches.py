@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from plugin import activity, jobs
 from plugin.domain.crm import Visitor
+from plugin.kinds import KINDS, Kind, crm_id_of
 from plugin.models import Batch, BatchDocument, Job, Link, Organisation
 from plugin.services import Services
 from plugin.usecases import NotHere
@@ -42,14 +43,14 @@ def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
             return
         going = list(tx.scalars(select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.verdict.in_(("new", "update")))))
         priority = jobs.PEOPLE if len(going) <= PEOPLE_MOST else jobs.BULK
-        kind = jobs.SEND if batch.kind == "send" else jobs.PULL
+        document, kind = KINDS[batch.crm_kind], jobs.SEND if batch.kind == "send" else jobs.PULL
         bell = jobs.organisation_bell(batch.organisation_id)
         payload = {name: True for name in ("as_new", "push", "keep") if batch.selection.get(name)} or {}
         orders = [
             jobs.Order(
                 batch.portal_id,
                 kind,
-                f"invoice:{crm_id}",
+                document.subject(crm_id),
                 bell,
                 batch.organisation_id,
                 priority,
@@ -79,7 +80,7 @@ def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
 
 def _wait_for(tx: Session, batch_id: int, numbers: dict[str, int]) -> None:
     """Each document waits for its job; in bulk, by one statement per five hundred."""
-    pairs = [(int(subject.partition(":")[2]), job_id) for subject, job_id in numbers.items()]
+    pairs = [(crm_id_of(subject), job_id) for subject, job_id in numbers.items()]
     table = BatchDocument.__table__
     for start in range(0, len(pairs), 500):
         part = dict(pairs[start : start + 500])
@@ -132,7 +133,7 @@ def send_again(services: Services, visitor: Visitor, batch_id: int) -> int:
                 select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("problem", "cancelled", "refused")))
             )
         )
-    return send_to_xero.prepare(services, visitor, kind="pull" if batch.kind == "pull" else "send", ids=failed)
+    return send_to_xero.prepare(services, visitor, KINDS[batch.crm_kind], kind="pull" if batch.kind == "pull" else "send", ids=failed)
 
 
 def _own(session: Session, visitor: Visitor, batch_id: int) -> Batch:
@@ -178,7 +179,7 @@ def shown(services: Services, visitor: Visitor, batch_id: int, page: int = 1, sh
         counts,
         now,
         listed=listed,
-        documents=tuple(_document(one, links.get(one.crm_id), organisation.short_code) for one in documents),
+        documents=tuple(_document(KINDS[batch.crm_kind], one, links.get(one.crm_id), organisation.short_code) for one in documents),
         groups=groups,
         paused=paused,
         page=max(1, page),
@@ -270,7 +271,7 @@ def _xero_of(session: Session, batch: Batch, ids: Sequence[int]) -> dict[int, Li
         query = select(Link).where(
             Link.portal_id == batch.portal_id,
             Link.organisation_id == batch.organisation_id,
-            Link.crm_kind == "invoice",
+            Link.crm_kind == batch.crm_kind,
             Link.crm_id.in_(ids[start : start + 500]),
             Link.ended_at.is_(None),
         )
@@ -278,7 +279,7 @@ def _xero_of(session: Session, batch: Batch, ids: Sequence[int]) -> dict[int, Li
     return found
 
 
-def _document(row: BatchDocument, link: Link | None, short_code: str) -> ShownDocument:
+def _document(kind: Kind, row: BatchDocument, link: Link | None, short_code: str) -> ShownDocument:
     return ShownDocument(
         id=row.id,
         crm_id=row.crm_id,
@@ -292,8 +293,8 @@ def _document(row: BatchDocument, link: Link | None, short_code: str) -> ShownDo
         notes=tuple(Told(one["code"], one.get("params", {})) for one in row.notes or ()),
         problem=Told(row.problem_code, row.problem_params or {}) if row.problem_code else None,
         xero_number=link.number if link else "",
-        xero_url=deep_link(short_code, "invoice", link.xero_id) if link else "",
-        crm_path=f"/crm/type/31/details/{row.crm_id}/",
+        xero_url=deep_link(short_code, link.xero_kind, link.xero_id) if link else "",
+        crm_path=kind.crm.card(row.crm_id),
     )
 
 

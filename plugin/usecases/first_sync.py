@@ -27,9 +27,9 @@ from plugin.domain.ledger import Document
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem
 from plugin.domain.statuses import next_stage
+from plugin.kinds import INVOICE
 from plugin.models import DirectoryEntry, Doubt, FirstRun, Link
 from plugin.portals import Ready, live_connection, ready
-from plugin.sending.pull import RESOURCE
 from plugin.sending.record import see, today_of
 from plugin.sending.work import crm_url
 from plugin.services import Services
@@ -37,7 +37,6 @@ from plugin.talking import XeroBooks, books_of, portal_rest, service_rest
 from plugin.usecases import NotAllowed, NotHere
 from plugin.usecases.open_app import first_run_shown
 from plugin.usecases.shown import DoubtfulPair, FirstSync, Told
-from plugin.xero import documents as xero_documents
 
 INVOICES_MOST = 20_000
 DOUBTS_MOST = 500
@@ -242,8 +241,8 @@ def _xero_documents(books: XeroBooks, told: _Progress) -> list[Document]:
     found: list[Document] = []
     page, pages = 1, 1
     while page <= pages:
-        part, pages = xero_documents.invoices_modified(books, None, page, summary=True)
-        found += [one for one in part if one.type == "ACCREC"]
+        part, pages = INVOICE.xero.modified(books, None, page, summary=True)
+        found += [one for one in part if INVOICE.xero.is_ours(one)]
         told("documents", len(found), 0)
         page += 1
     return found
@@ -252,8 +251,8 @@ def _xero_documents(books: XeroBooks, told: _Progress) -> list[Document]:
 def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequence[Document], told: _Progress) -> tuple[int, int]:
     """CRM invoices against the documents that are in Xero already. Returns how many are linked, and how many stages would move."""
     invoices: list[Invoice] = []
-    for part in documents.ids_matching(rest, documents.Narrowed(), INVOICES_MOST):
-        invoices += documents.read_invoices(rest, part, as_admin=True, details=False).invoices.values()
+    for part in documents.ids_matching(rest, INVOICE.crm, documents.Narrowed(), INVOICES_MOST):
+        invoices += documents.read_documents(rest, INVOICE.crm, part, as_admin=True, details=False).documents.values()
         told("documents", len(invoices), 0)
     with services.db.reading() as session:
         contact_of = _contacts_of(session, context)
@@ -266,9 +265,9 @@ def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequen
     with services.db.transaction() as tx:
         linked, taken = _linked_invoices(tx, context)  # people send meanwhile
         refused = _refused(tx, context)
-        _forget_doubts(tx, context, "invoice", {(f"invoice:{one.listed.id}", one.document.id) for one in pairs.doubtful})
+        _forget_doubts(tx, context, INVOICE.name, {(INVOICE.subject(one.listed.id), one.document.id) for one in pairs.doubtful})
         for pair in pairs.certain:
-            if pair.listed.id in linked or pair.document.id in taken or (f"invoice:{pair.listed.id}", pair.document.id) in refused:
+            if pair.listed.id in linked or pair.document.id in taken or (INVOICE.subject(pair.listed.id), pair.document.id) in refused:
                 continue
             linked.add(pair.listed.id)
             link = link_document(tx, context, by_id[pair.listed.id], pair.document, today, now)
@@ -284,9 +283,9 @@ def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequen
                 "xero_detail": f"{doubt.document.total} {doubt.document.currency}",
                 "reasons": list(doubt.reasons),
             }
-            _keep_doubt(tx, context, now, f"invoice:{invoice.id}", "invoice", doubt.document.id, doubt.score, shown)
+            _keep_doubt(tx, context, now, INVOICE.subject(invoice.id), INVOICE.name, doubt.document.id, doubt.score, shown)
         newest = max((one.updated_at for one in held if one.updated_at), default=now)
-        directory.set_watermark(tx, context.organisation.id, RESOURCE, newest, now)
+        directory.set_watermark(tx, context.organisation.id, INVOICE.watermark, newest, now)
         bell = jobs.portal_bell(context.portal.id)
         tx.after_commit(lambda: services.bells.ring(bell))
     return len(linked), moved
@@ -294,7 +293,7 @@ def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequen
 
 def _linked_invoices(session: Session, context: Ready) -> tuple[set[int], set[str]]:
     """This portal's invoices that have their document, and the documents that have an invoice, in whichever portal (RULES 4)."""
-    live = (Link.organisation_id == context.organisation.id, Link.crm_kind == "invoice", Link.ended_at.is_(None))
+    live = (Link.organisation_id == context.organisation.id, Link.crm_kind == INVOICE.name, Link.ended_at.is_(None))
     found = session.execute(select(Link.portal_id, Link.crm_id, Link.xero_id).where(*live)).all()
     return {crm_id for portal_id, crm_id, _ in found if portal_id == context.portal.id}, {xero_id for *_, xero_id in found}
 
@@ -322,7 +321,7 @@ def _listed(context: Ready, invoice: Invoice, contact_of: dict[tuple[str, int], 
         invoice.total,
         invoice.currency,
         invoice.date,
-        crm_url(context.portal.client_endpoint, invoice.id),
+        crm_url(context.portal.client_endpoint, INVOICE, invoice.id),
         contact_id,
         (invoice.number, invoice.title),
     )
@@ -333,9 +332,9 @@ def link_document(tx: Transaction, context: Ready, invoice: Invoice, document: D
     link = Link(
         portal_id=context.portal.id,
         organisation_id=context.organisation.id,
-        crm_kind="invoice",
+        crm_kind=INVOICE.name,
         crm_id=invoice.id,
-        xero_kind="invoice",
+        xero_kind=INVOICE.name,
         xero_id=document.id,
         crm_stage=invoice.stage_id,
         crm_updated_at=invoice.updated_at,
@@ -348,14 +347,16 @@ def link_document(tx: Transaction, context: Ready, invoice: Invoice, document: D
     tx.flush()
     payload = {"link": link.id, "stage": False}
     bell = jobs.portal_bell(context.portal.id)
-    jobs.order(tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, f"back:{invoice.id}", bell, context.organisation.id, jobs.BULK, None, payload), now)
+    jobs.order(
+        tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, INVOICE.back_subject(invoice.id), bell, context.organisation.id, jobs.BULK, None, payload), now
+    )
     activity.record(
         tx,
         context.portal.id,
         "activity.linked",
         now,
         organisation_id=context.organisation.id,
-        subject=f"invoice:{invoice.id}",
+        subject=INVOICE.subject(invoice.id),
         xero_id=document.id,
         number=document.number,
     )
@@ -378,7 +379,7 @@ def doubtful(services: Services, visitor: Visitor) -> tuple[DoubtfulPair, ...]:
     return tuple(
         DoubtfulPair(
             one.id,
-            "document" if one.xero_kind == "invoice" else "customer",
+            "document" if one.xero_kind == INVOICE.name else "customer",
             one.shown["crm_label"],
             one.shown["crm_detail"],
             one.shown["xero_label"],
@@ -397,7 +398,7 @@ def decide(services: Services, visitor: Visitor, pair_id: int, accept: bool) -> 
     with services.db.reading() as session:
         context = ready(session, visitor.portal_id)
         doubt = _open_doubt(session, context, pair_id)
-    pair = _read_pair(services, visitor, context, doubt) if accept and doubt.xero_kind == "invoice" else None
+    pair = _read_pair(services, visitor, context, doubt) if accept and doubt.xero_kind == INVOICE.name else None
     now, bell = services.now(), jobs.portal_bell(visitor.portal_id)
     with services.db.transaction() as tx:
         doubt = _open_doubt(tx, context, pair_id)
@@ -430,10 +431,10 @@ def _read_pair(services: Services, visitor: Visitor, context: Ready, doubt: Doub
     """Both sides as they are now, each from its owner."""
     number = int(doubt.crm_subject.partition(":")[2])
     rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
-    invoice = documents.read_invoices(rest, [number], as_admin=True, details=False).invoices.get(number)
+    invoice = documents.read_documents(rest, INVOICE.crm, [number], as_admin=True, details=False).documents.get(number)
     if invoice is None:
         raise Problem("send.deleted")
-    document = next(iter(xero_documents.invoices_by_ids(books_of(services, context.connection, "people"), [doubt.xero_id])), None)
+    document = next(iter(INVOICE.xero.by_ids(books_of(services, context.connection, "people"), [doubt.xero_id])), None)
     if document is None or document.status in ("VOIDED", "DELETED"):
         raise Problem("xero.gone", number=doubt.shown["xero_label"])
     return invoice, document
@@ -450,7 +451,7 @@ def _count_move(tx: Transaction, context: Ready, link: Link) -> None:
 def _still_free(tx: Transaction, context: Ready, doubt: Doubt) -> None:
     kind, _, number = doubt.crm_subject.partition(":")
     taken = (Link.portal_id == context.portal.id) & (Link.crm_kind == kind) & (Link.crm_id == int(number))
-    if doubt.xero_kind == "invoice":
+    if doubt.xero_kind == INVOICE.name:
         taken |= Link.xero_id == doubt.xero_id
     if tx.scalar(select(Link.id).where(Link.organisation_id == context.organisation.id, Link.ended_at.is_(None), taken).limit(1)) is not None:
         raise Problem("link.taken")
@@ -493,7 +494,7 @@ def move_stages(services: Services, visitor: Visitor) -> None:
             select(Link).where(
                 Link.portal_id == visitor.portal_id,
                 Link.organisation_id == context.organisation.id,
-                Link.crm_kind == "invoice",
+                Link.crm_kind == INVOICE.name,
                 Link.how == "linked",
                 Link.ended_at.is_(None),
             )
@@ -502,7 +503,7 @@ def move_stages(services: Services, visitor: Visitor) -> None:
             jobs.Order(
                 visitor.portal_id,
                 jobs.WRITE_BACK,
-                f"back:{one.crm_id}",
+                INVOICE.back_subject(one.crm_id),
                 bell,
                 context.organisation.id,
                 jobs.BULK,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from plugin.bitrix24 import documents
 from plugin.domain.crm import Visitor
+from plugin.kinds import KINDS, Kind
 from plugin.models import BatchDocument, Link
 from plugin.portals import live_connection
 from plugin.services import Services
@@ -25,7 +26,7 @@ ECHO = timedelta(seconds=5)
 def narrowed(services: Services, visitor: Visitor, rest: documents.Rest, asked: InvoiceFilter) -> documents.Narrowed:
     """The filter as Bitrix24 understands it, for this visitor's day and this portal's links."""
     begin, end = period(asked, services.now(), zone(visitor.timezone))
-    ids, not_ids = _ids_of_state(services, visitor, rest, asked.state)
+    ids, not_ids = _ids_of_state(services, visitor, rest, KINDS[asked.document], asked.state)
     return documents.Narrowed(changed_from=begin, changed_to=end, search=asked.search, ids=ids, not_ids=not_ids)
 
 
@@ -58,37 +59,37 @@ def _sane(day: date) -> date:
     return min(max(day, date(1000, 1, 1)), date(9000, 1, 1))
 
 
-def _ids_of_state(services: Services, visitor: Visitor, rest: documents.Rest, state: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
+def _ids_of_state(services: Services, visitor: Visitor, rest: documents.Rest, kind: Kind, state: str) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
     if not state:
         return None, ()
     with services.db.reading() as session:
-        links = _links(session, visitor.portal_id)
-        troubled = problem_ids(session, visitor.portal_id)
+        links = _links(session, visitor.portal_id, kind)
+        troubled = problem_ids(session, visitor.portal_id, kind)
     if state == "not_sent":
         return None, tuple(links)
     if state == "sent":
         return tuple(links), ()
     if state == "problem":
         return tuple(troubled), ()
-    return changed_ids(rest, links), ()
+    return changed_ids(rest, kind, links), ()
 
 
-def _links(session: Session, portal_id: int) -> dict[int, datetime | None]:
-    """Linked invoices with the moment of the CRM's side that we have seen."""
+def _links(session: Session, portal_id: int, kind: Kind) -> dict[int, datetime | None]:
+    """Linked documents with the moment of the CRM's side that we have seen."""
     connection = live_connection(session, portal_id)
     if connection is None:
         return {}
     query = select(Link.crm_id, Link.crm_updated_at).where(
-        Link.portal_id == portal_id, Link.organisation_id == connection.organisation_id, Link.crm_kind == "invoice", Link.ended_at.is_(None)
+        Link.portal_id == portal_id, Link.organisation_id == connection.organisation_id, Link.crm_kind == kind.name, Link.ended_at.is_(None)
     )
     return {row.crm_id: row.crm_updated_at for row in session.execute(query)}
 
 
-def problem_ids(session: Session, portal_id: int) -> list[int]:
-    """Invoices whose latest attempt ended with a problem."""
+def problem_ids(session: Session, portal_id: int, kind: Kind) -> list[int]:
+    """Documents whose latest attempt ended with a problem."""
     latest = (
         select(func.max(BatchDocument.id).label("id"))
-        .where(BatchDocument.portal_id == portal_id, BatchDocument.outcome != "")
+        .where(BatchDocument.portal_id == portal_id, BatchDocument.crm_kind == kind.name, BatchDocument.outcome != "")
         .group_by(BatchDocument.crm_id)
         .subquery()
     )
@@ -97,9 +98,9 @@ def problem_ids(session: Session, portal_id: int) -> list[int]:
     )
 
 
-def changed_ids(rest: documents.Rest, links: dict[int, datetime | None]) -> tuple[int, ...]:
-    """Linked invoices that were changed in the CRM after we last saw them, as this visitor may see them."""
-    times = documents.updated_times(rest, links)
+def changed_ids(rest: documents.Rest, kind: Kind, links: dict[int, datetime | None]) -> tuple[int, ...]:
+    """Linked documents that were changed in the CRM after we last saw them, as this visitor may see them."""
+    times = documents.updated_times(rest, kind.crm, links)
     return tuple(crm_id for crm_id, at in times.items() if has_changed(at, links[crm_id]))
 
 
@@ -119,11 +120,16 @@ def filter_from_json(stored: dict[str, Any]) -> InvoiceFilter:
     return InvoiceFilter(**{**stored, **days})
 
 
-def latest_attempts(session: Session, portal_id: int, ids: Sequence[int]) -> dict[int, BatchDocument]:
-    """Each invoice's newest place in a batch that was confirmed."""
+def latest_attempts(session: Session, portal_id: int, kind: Kind, ids: Sequence[int]) -> dict[int, BatchDocument]:
+    """Each document's newest place in a batch that was confirmed."""
     latest = (
         select(func.max(BatchDocument.id).label("id"))
-        .where(BatchDocument.portal_id == portal_id, BatchDocument.crm_id.in_(list(ids)), BatchDocument.outcome != "")
+        .where(
+            BatchDocument.portal_id == portal_id,
+            BatchDocument.crm_kind == kind.name,
+            BatchDocument.crm_id.in_(list(ids)),
+            BatchDocument.outcome != "",
+        )
         .group_by(BatchDocument.crm_id)
         .subquery()
     )

@@ -1,4 +1,4 @@
-"""The invoice list, live from Bitrix24 with the visitor's own token, so that Bitrix24 decides what is seen; in two requests a page."""
+"""The list of invoices or other documents, live from Bitrix24 with the visitor's own token, so that Bitrix24 decides what is seen; in two requests a page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from plugin.bitrix24 import documents
 from plugin.bitrix24 import stages as bitrix24_stages
 from plugin.domain.crm import Stage, Visitor
 from plugin.domain.problems import Problem
+from plugin.kinds import KINDS, Kind
 from plugin.models import Batch, BatchDocument, Job, Link, Organisation, PortalStages
 from plugin.portals import current_settings, live_connection
 from plugin.services import Services
@@ -30,9 +31,10 @@ def page(services: Services, visitor: Visitor, asked: InvoiceFilter) -> InvoiceP
     ready = _may_send(services, visitor)
     try:
         rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
+        kind = KINDS[asked.document]
         narrowed = invoice_states.narrowed(services, visitor, rest, asked)
-        found = documents.list_invoices(rest, narrowed, page=asked.page, size=asked.size)
-        rows = _rows(services, visitor, rest, found.items)
+        found = documents.list_documents(rest, kind.crm, narrowed, page=asked.page, size=asked.size)
+        rows = _rows(services, visitor, rest, kind, found.items)
     except Problem as problem:
         return InvoicePage((), 0, 0, asked, columns, Told(_kind(problem), problem.params), ready=ready)
     except NoAnswer:
@@ -45,15 +47,15 @@ def _kind(problem: Problem) -> str:
     return "bitrix24.no_smart_invoices" if problem.code in bitrix24_stages.NO_INVOICES else problem.code
 
 
-def rows(services: Services, visitor: Visitor, ids: Sequence[int]) -> tuple[InvoiceRow, ...]:
-    """These invoices as the visitor may see them now; the others are simply not among them."""
+def rows(services: Services, visitor: Visitor, kind: Kind, ids: Sequence[int]) -> tuple[InvoiceRow, ...]:
+    """These documents as the visitor may see them now; the others are simply not among them."""
     wanted = tuple(dict.fromkeys(ids))[:50]
     rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
     try:
-        found = documents.list_invoices(rest, documents.Narrowed(ids=wanted), size=50)
+        found = documents.list_documents(rest, kind.crm, documents.Narrowed(ids=wanted), size=50)
     except NoAnswer as error:
         raise Problem("bitrix24.no_answer") from error
-    return _rows(services, visitor, rest, found.items)
+    return _rows(services, visitor, rest, kind, found.items)
 
 
 def _may_send(services: Services, visitor: Visitor) -> bool:
@@ -62,7 +64,7 @@ def _may_send(services: Services, visitor: Visitor) -> bool:
         return connection is not None and not connection.problem and current_settings(session, visitor.portal_id, connection.organisation_id) is not None
 
 
-def _rows(services: Services, visitor: Visitor, rest: PortalRest, items: Sequence[documents.ListedInvoice]) -> tuple[InvoiceRow, ...]:
+def _rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, items: Sequence[documents.ListedDocument]) -> tuple[InvoiceRow, ...]:
     stages = stages_of(services, visitor, rest, {one.stage_id for one in items})
     ids = [one.id for one in items]
     with services.db.reading() as session:
@@ -75,15 +77,15 @@ def _rows(services: Services, visitor: Visitor, rest: PortalRest, items: Sequenc
                 select(Link).where(
                     Link.portal_id == visitor.portal_id,
                     Link.organisation_id == organisation_id,
-                    Link.crm_kind == "invoice",
+                    Link.crm_kind == kind.name,
                     Link.crm_id.in_(ids),
                     Link.ended_at.is_(None),
                 )
             )
         }
-        attempts = invoice_states.latest_attempts(session, visitor.portal_id, ids)
+        attempts = invoice_states.latest_attempts(session, visitor.portal_id, kind, ids)
         batches = {one.id: one for one in session.scalars(select(Batch).where(Batch.id.in_({row.batch_id for row in attempts.values()})))}
-        subjects = [f"invoice:{number}" for number in ids]
+        subjects = [kind.subject(number) for number in ids]
         active = dict(
             session.execute(
                 select(Job.subject, Job.state).where(Job.portal_id == visitor.portal_id, Job.subject.in_(subjects), Job.state.in_(("waiting", "running")))
@@ -91,13 +93,14 @@ def _rows(services: Services, visitor: Visitor, rest: PortalRest, items: Sequenc
         )
     short_code = organisation.short_code if organisation else ""
     return tuple(
-        _row(one, stages.get(one.stage_id), links.get(one.id), attempts.get(one.id), batches, active.get(f"invoice:{one.id}", ""), short_code, visitor)
+        _row(one, kind, stages.get(one.stage_id), links.get(one.id), attempts.get(one.id), batches, active.get(kind.subject(one.id), ""), short_code, visitor)
         for one in items
     )
 
 
 def _row(
-    item: documents.ListedInvoice,
+    item: documents.ListedDocument,
+    kind: Kind,
     stage: Stage | None,
     link: Link | None,
     attempt: BatchDocument | None,
@@ -122,10 +125,10 @@ def _row(
         stage_color=stage.color if stage else "",
         changed_at=item.updated_at,
         transfer=_transfer(item, link, failed, job),
-        crm_path=f"/crm/type/31/details/{item.id}/",
+        crm_path=kind.crm.card(item.id),
         xero_number=link.number if link else "",
         xero_status=link.xero_word if link else "",
-        xero_url=deep_link(short_code, "invoice", link.xero_id) if link else "",
+        xero_url=deep_link(short_code, link.xero_kind, link.xero_id) if link else "",
         amount_due=link.amount_due if link else None,
         amount_paid=link.amount_paid if link and link.amount_paid and link.amount_paid > Decimal(0) else None,
         batch_id=batch.id if batch and openable else None,
@@ -136,7 +139,7 @@ def _row(
     )
 
 
-def _transfer(item: documents.ListedInvoice, link: Link | None, failed: bool, job: str) -> str:
+def _transfer(item: documents.ListedDocument, link: Link | None, failed: bool, job: str) -> str:
     """Where the transfer stands, in one word."""
     if job:
         return "sending" if job == "running" else "waiting"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from plugin import jobs
+from plugin.kinds import INVOICE
 from plugin.models import Callback, Connection, Link, Organisation
 from plugin.services import Services
 from plugin.xero import webhooks
@@ -31,12 +32,12 @@ def receive(services: Services, raw: bytes, signature: str | None) -> bool:
                 .join(
                     Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None)
                 )
-                .where(Link.organisation_id == organisation.id, Link.xero_id.in_(ids), Link.xero_kind == "invoice", Link.ended_at.is_(None))
+                .where(Link.organisation_id == organisation.id, Link.xero_id.in_(ids), Link.xero_kind == INVOICE.name, Link.ended_at.is_(None))
             ).all()
             bell = jobs.organisation_bell(organisation.id)
             for portal_id in {link.portal_id for link in links}:
                 orders = [
-                    jobs.Order(portal_id, jobs.PULL, f"invoice:{link.crm_id}", bell, organisation.id, jobs.EVENTS, cause=jobs.XERO)
+                    jobs.Order(portal_id, jobs.PULL, INVOICE.subject(link.crm_id), bell, organisation.id, jobs.EVENTS, cause=jobs.XERO)
                     for link in links
                     if link.portal_id == portal_id
                 ]

@@ -14,6 +14,8 @@ from plugin.db import Transaction
 from plugin.domain.crm import Customer, Invoice, Visitor
 from plugin.domain.preview import GONE, check_before_send
 from plugin.domain.problems import LATER, Problem
+from plugin.kinds import KINDS
+from plugin.kinds import Kind as DocumentKind
 from plugin.models import Batch, BatchDocument, Bitrix24Login, Job, Link, Portal
 from plugin.portals import Ready, currencies, organisation_value, ready
 from plugin.sending import foresee
@@ -34,6 +36,7 @@ Kind = Literal["send", "pull"]
 def prepare(
     services: Services,
     visitor: Visitor,
+    document: DocumentKind,
     *,
     kind: Kind,
     ids: Sequence[int] | None,
@@ -43,20 +46,20 @@ def prepare(
     push: bool = False,
     keep: bool = False,
 ) -> int:
-    """Make a batch of these invoices, of everything in the filter, or of all linked ones. Returns its id; nothing is sent yet.
+    """Make a batch of these documents, of everything in the filter, or of all linked ones. Returns its id; nothing is sent yet.
 
     Fetching needs no confirmation and starts at once.
     """
     with services.db.reading() as session:
         context = ready(session, visitor.portal_id)
     rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=30)
-    wanted, more = _first_ids(services, visitor, context, rest, ids, filter, all_linked)
+    wanted, more = _first_ids(services, visitor, context, rest, document, ids, filter, all_linked)
     if not wanted:
         raise Problem("batch.nothing_chosen")
     selection: dict[str, Any] = {"as_new": as_new, "push": push, "keep": keep, "all_linked": all_linked, "ids": wanted}
     if more:
         selection |= {"ids": None if ids is None else list(ids), "filter": None if filter is None else invoice_states.filter_to_json(filter)}
-    batch_id = _new_batch(services, visitor, context, kind, selection, 0 if more else len(wanted))
+    batch_id = _new_batch(services, visitor, context, document, kind, selection, 0 if more else len(wanted))
     if more:
         _order_preparation(services, visitor, batch_id)
         return batch_id
@@ -66,29 +69,37 @@ def prepare(
 
 
 def _first_ids(
-    services: Services, visitor: Visitor, context: Ready, rest: PortalRest, ids: Sequence[int] | None, filter: InvoiceFilter | None, all_linked: bool
+    services: Services,
+    visitor: Visitor,
+    context: Ready,
+    rest: PortalRest,
+    document: DocumentKind,
+    ids: Sequence[int] | None,
+    filter: InvoiceFilter | None,
+    all_linked: bool,
 ) -> tuple[list[int], bool]:
     """The ids, if they are few enough to be prepared at once; else the first of them, and True."""
     if all_linked:
-        every = linked_ids(services, visitor.portal_id, context.organisation.id)
+        every = linked_ids(services, visitor.portal_id, context.organisation.id, document)
     elif ids is not None:
         every = list(dict.fromkeys(ids))[:MOST]
     elif filter is not None:
         narrowed = invoice_states.narrowed(services, visitor, rest, filter)
-        every = [number for part in documents.ids_matching(rest, narrowed, AT_ONCE + 1) for number in part]
+        every = [number for part in documents.ids_matching(rest, document.crm, narrowed, AT_ONCE + 1) for number in part]
     else:
         every = []
     return every[:AT_ONCE], len(every) > AT_ONCE
 
 
-def linked_ids(services: Services, portal_id: int, organisation_id: int) -> list[int]:
-    """Every invoice of the portal that has a document in this organisation."""
-    query = select(Link.crm_id).where(Link.portal_id == portal_id, Link.organisation_id == organisation_id, Link.crm_kind == "invoice", Link.ended_at.is_(None))
+def linked_ids(services: Services, portal_id: int, organisation_id: int, document: DocumentKind) -> list[int]:
+    """Every document of this kind of the portal that has one in this organisation."""
+    mine = (Link.portal_id == portal_id, Link.organisation_id == organisation_id, Link.crm_kind == document.name, Link.ended_at.is_(None))
+    query = select(Link.crm_id).where(*mine)
     with services.db.reading() as session:
         return list(session.scalars(query.order_by(Link.crm_id)))
 
 
-def _new_batch(services: Services, visitor: Visitor, context: Ready, kind: Kind, selection: dict[str, Any], total: int) -> int:
+def _new_batch(services: Services, visitor: Visitor, context: Ready, document: DocumentKind, kind: Kind, selection: dict[str, Any], total: int) -> int:
     now = services.now()
     with services.db.transaction() as tx:
         number = tx.scalar(
@@ -103,6 +114,7 @@ def _new_batch(services: Services, visitor: Visitor, context: Ready, kind: Kind,
             organisation_id=context.organisation.id,
             number=number or 0,
             kind=kind,
+            crm_kind=document.name,
             state="preparing",
             created_by=visitor.user_id,
             created_by_name=visitor.name,
@@ -137,7 +149,7 @@ def prepare_large(services: Services, batch_id: int) -> None:
         raise Problem("portal.person_unknown")
     visitor = Visitor(portal.id, portal.member_id, portal.domain, login.user_id, login.name, login.admin, batch.lang, login.timezone)
     rest = portal_rest(services, batch.portal_id, batch.created_by, "bulk")
-    every = _every_id(services, visitor, context, rest, batch.selection)
+    every = _every_id(services, visitor, context, rest, KINDS[batch.crm_kind], batch.selection)
     with services.db.transaction() as tx:
         tx.execute(update(Batch).where(Batch.id == batch_id).values(total=len(every), prepared=len(done)))
     left = [number for number in every if number not in done]
@@ -147,28 +159,28 @@ def prepare_large(services: Services, batch_id: int) -> None:
     _prepared(services, batch_id, "pull" if batch.kind == "pull" else "send", visitor)
 
 
-def _every_id(services: Services, visitor: Visitor, context: Ready, rest: PortalRest, selection: dict[str, Any]) -> list[int]:
+def _every_id(services: Services, visitor: Visitor, context: Ready, rest: PortalRest, document: DocumentKind, selection: dict[str, Any]) -> list[int]:
     if selection.get("all_linked"):
-        return linked_ids(services, visitor.portal_id, context.organisation.id)
+        return linked_ids(services, visitor.portal_id, context.organisation.id, document)
     if selection.get("ids") is not None:
         return [int(one) for one in selection["ids"]]
     narrowed = invoice_states.narrowed(services, visitor, rest, invoice_states.filter_from_json(selection["filter"]))
-    return [number for part in documents.ids_matching(rest, narrowed, MOST) for number in part]
+    return [number for part in documents.ids_matching(rest, document.crm, narrowed, MOST) for number in part]
 
 
 def prepare_documents(services: Services, batch_id: int, rest: PortalRest, context: Ready, admin: bool, ids: Sequence[int]) -> None:
     """Read these with the person's own token and write down a verdict for each."""
     with services.db.reading() as session:
         batch = session.get_one(Batch, batch_id)
-    sending = batch.kind == "send"
+    sending, document = batch.kind == "send", KINDS[batch.crm_kind]
     try:
-        found = documents.read_invoices(rest, ids, as_admin=admin, details=sending, code_field=_code_field(context))
+        found = documents.read_documents(rest, document.crm, ids, as_admin=admin, details=sending, code_field=_code_field(context))
     except NoAnswer as error:
         raise Problem("bitrix24.no_answer", LATER) from error
     if not sending:
         rows = _pull_rows(services, context, batch, ids, found)
     else:
-        whole = found if admin else _whole(services, context, found)
+        whole = found if admin else _whole(services, context, document, found)
         rows = _Verdicts(services, context, batch).rows(ids, found, whole)
     with services.db.transaction() as tx:
         if tx.get_one(Batch, batch_id).state != "preparing":
@@ -182,12 +194,11 @@ def _code_field(context: Ready) -> str:
     return "xmlId" if context.settings.item_code_source == "xmlId" else "code"
 
 
-def _whole(services: Services, context: Ready, found: documents.Read) -> documents.Read:
+def _whole(services: Services, context: Ready, document: DocumentKind, found: documents.Read) -> documents.Read:
     """What this person may see, as sending will read it: with products, which Bitrix24 tells administrators only."""
     try:
-        return documents.read_invoices(
-            service_rest(services, context.portal.id, "people"), list(found.invoices), as_admin=True, code_field=_code_field(context)
-        )
+        rest = service_rest(services, context.portal.id, "people")
+        return documents.read_documents(rest, document.crm, list(found.documents), as_admin=True, code_field=_code_field(context))
     except (Problem, NoAnswer):
         return found
 
@@ -196,6 +207,7 @@ def _row(batch: Batch, crm_id: int, verdict: str, problem: Problem | None = None
     return {
         "portal_id": batch.portal_id,
         "batch_id": batch.id,
+        "crm_kind": batch.crm_kind,
         "crm_id": crm_id,
         "number": "",
         "title": "",
@@ -231,22 +243,22 @@ class _Verdicts:
     """New, update or refused, with the same checks that sending makes."""
 
     def __init__(self, services: Services, context: Ready, batch: Batch) -> None:
-        self.services, self.context, self.batch = services, context, batch
+        self.services, self.context, self.batch, self.kind = services, context, batch, KINDS[batch.crm_kind]
         with services.db.reading() as session:
             self.accounts = directory.accounts(session, context.organisation.id)
             self.tax_rates = directory.tax_rates(session, context.organisation.id)
 
     def rows(self, ids: Sequence[int], found: documents.Read, whole: documents.Read) -> list[dict[str, Any]]:
         """`found` is what this person sees and is shown; `whole` the same invoices as they will be sent."""
-        links = _links(self.services, self.context, ids)
+        links = _links(self.services, self.context, self.kind, ids)
         foreseen = foresee.customers(self.services, self.context, list(whole.customers.values()))
-        verdicts = {crm_id: self._verdict(invoice, links.get(crm_id), whole, foreseen) for crm_id, invoice in whole.invoices.items()}
-        works = [self._work(whole.invoices[crm_id], links[crm_id], whole) for crm_id, (verdict, _) in verdicts.items() if verdict == "update"]
+        verdicts = {crm_id: self._verdict(invoice, links.get(crm_id), whole, foreseen) for crm_id, invoice in whole.documents.items()}
+        works = [self._work(whole.documents[crm_id], links[crm_id], whole) for crm_id, (verdict, _) in verdicts.items() if verdict == "update"]
         forbidden: dict[int, Problem] = foresee.edits(self.services, self.context, works) if works else {}
         self._fetch_gone([crm_id for crm_id, problem in forbidden.items() if problem.code == "edit.gone"])
         rows = []
         for crm_id in ids:
-            seen = found.invoices.get(crm_id)
+            seen = found.documents.get(crm_id)
             verdict, notes = verdicts.get(crm_id, (_unseen(crm_id, found), []))
             if seen is None:
                 rows.append(_row(self.batch, crm_id, "refused", _unseen(crm_id, found)))
@@ -261,7 +273,8 @@ class _Verdicts:
         organisation_id, now = self.context.organisation.id, self.services.now()
         bell = jobs.organisation_bell(organisation_id)
         orders = [
-            jobs.Order(self.context.portal.id, jobs.PULL, f"invoice:{crm_id}", bell, organisation_id, jobs.EVENTS, cause=jobs.PERSON) for crm_id in crm_ids
+            jobs.Order(self.context.portal.id, jobs.PULL, self.kind.subject(crm_id), bell, organisation_id, jobs.EVENTS, cause=jobs.PERSON)
+            for crm_id in crm_ids
         ]
         if orders:
             with self.services.db.transaction() as tx:
@@ -277,9 +290,9 @@ class _Verdicts:
     def _work(self, invoice: Invoice, link: Link, whole: documents.Read) -> Work:
         """The order that a confirmation would make, for judging only."""
         payload = {name: True for name in ("push", "keep") if self.batch.selection.get(name)}
-        job = Job(portal_id=self.context.portal.id, subject=f"invoice:{invoice.id}", acting_user=self.batch.created_by, payload=payload)
+        job = Job(portal_id=self.context.portal.id, subject=self.kind.subject(invoice.id), acting_user=self.batch.created_by, payload=payload)
         customer = whole.customers.get(invoice.customer_ref) if invoice.customer_ref else None
-        return Work(job, self.context, invoice.id, invoice, customer, whole.products, link)
+        return Work(job, self.context, self.kind, invoice.id, invoice, customer, whole.products, link)
 
     def _verdict(self, invoice: Invoice, link: Link | None, whole: documents.Read, foreseen: dict[str, Any]) -> tuple[str | Problem, list[dict[str, Any]]]:
         customer = whole.customers.get(invoice.customer_ref) if invoice.customer_ref else None
@@ -306,14 +319,14 @@ class _Verdicts:
         )
 
 
-def _links(services: Services, context: Ready, ids: Sequence[int]) -> dict[int, Link]:
+def _links(services: Services, context: Ready, document: DocumentKind, ids: Sequence[int]) -> dict[int, Link]:
     found: dict[int, Link] = {}
     with services.db.reading() as session:
         for start in range(0, len(ids), 500):
             query = select(Link).where(
                 Link.portal_id == context.portal.id,
                 Link.organisation_id == context.organisation.id,
-                Link.crm_kind == "invoice",
+                Link.crm_kind == document.name,
                 Link.crm_id.in_(ids[start : start + 500]),
                 Link.ended_at.is_(None),
             )
@@ -322,10 +335,10 @@ def _links(services: Services, context: Ready, ids: Sequence[int]) -> dict[int, 
 
 
 def _pull_rows(services: Services, context: Ready, batch: Batch, ids: Sequence[int], found: documents.Read) -> list[dict[str, Any]]:
-    links = _links(services, context, ids)
+    links = _links(services, context, KINDS[batch.crm_kind], ids)
     rows = []
     for crm_id in ids:
-        invoice = found.invoices.get(crm_id)
+        invoice = found.documents.get(crm_id)
         if invoice is None:
             rows.append(_row(batch, crm_id, "refused", _unseen(crm_id, found)))
             continue

@@ -40,6 +40,7 @@ from plugin.domain.money import plain
 from plugin.domain.problems import Problem
 from plugin.domain.settings import STAGE_STATUSES, STATUS_WORDS, Settings, tax_key
 from plugin.domain.statuses import propose_stages
+from plugin.kinds import KINDS
 from plugin.models import Connection, FirstRun, Link, SettingsVersion, SetUp
 from plugin.portals import current_settings, ensure_row, live_connection
 from plugin.services import Services
@@ -386,7 +387,7 @@ def _assemble(services: Services, visitor: Visitor, live: Connection, facts: Map
         links = session.scalar(
             select(func.count())
             .select_from(Link)
-            .where(Link.portal_id == visitor.portal_id, Link.organisation_id == live.organisation_id, Link.xero_kind == "invoice")
+            .where(Link.portal_id == visitor.portal_id, Link.organisation_id == live.organisation_id, Link.xero_kind.in_(KINDS))
         )
     all_stages = _stages(facts)
     return SetUpShown(

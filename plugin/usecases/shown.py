@@ -145,8 +145,12 @@ class DoubtfulPair:
 
 @dataclass(frozen=True)
 class InvoiceFilter:
-    """What the list is narrowed to. `state`: "" all, not_sent, sent, changed, problem. `period`: "", today, 7days, 30days, month, quarter, custom."""
+    """What the list is narrowed to.
 
+    `document`: a kind of document. `state`: "" all, not_sent, sent, changed, problem. `period`: "", today, 7days, 30days, month, quarter, custom.
+    """
+
+    document: str = "invoice"
     page: int = 1
     size: int = 25
     search: str = ""

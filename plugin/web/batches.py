@@ -7,10 +7,11 @@ from typing import Literal
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from plugin.kinds import KINDS
 from plugin.usecases import batches, send_to_xero
 from plugin.usecases.shown import BatchShown
 from plugin.web.here import services, visitor, whole, whole_numbers
-from plugin.web.invoices import asked_filter
+from plugin.web.invoices import asked_document, asked_filter
 from plugin.web.render import instead, page, part
 
 blueprint = Blueprint("batches", __name__, url_prefix="/batches")
@@ -32,6 +33,7 @@ def order() -> ResponseReturnValue:
     batch_id = send_to_xero.prepare(
         services(),
         visitor(),
+        KINDS[asked_document(request.form)],
         kind=kind,
         ids=None if everything else whole_numbers(request.form.getlist("id")),
         filter=asked_filter(request.form) if everything else None,

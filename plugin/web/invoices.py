@@ -8,6 +8,7 @@ from datetime import date
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from plugin.kinds import INVOICE, KINDS
 from plugin.usecases import NotHere, list_invoices, preferences
 from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoiceRow
 from plugin.web.here import services, visitor, whole, whole_numbers
@@ -45,7 +46,7 @@ def keep_view() -> ResponseReturnValue:
 @blueprint.get("/rows")
 def rows() -> ResponseReturnValue:
     """The cells of some rows, refreshed in place while work runs."""
-    found = list_invoices.rows(services(), visitor(), whole_numbers(request.args.getlist("id")[:50]))
+    found = list_invoices.rows(services(), visitor(), KINDS[asked_document(request.args)], whole_numbers(request.args.getlist("id")[:50]))
     return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"])
 
 
@@ -73,6 +74,7 @@ def asked_filter(asked: Mapping[str, str]) -> InvoiceFilter:
     period = _among(asked.get("period", ""), PERIODS)
     custom = period == "custom"
     return InvoiceFilter(
+        document=asked_document(asked),
         page=max(1, min(whole(asked.get("page", "")), 1_000_000)),
         size=_size(str(preferences.get(services(), visitor()).get("page_size", 25))),
         search=asked.get("search", "").strip()[:200],
@@ -83,8 +85,13 @@ def asked_filter(asked: Mapping[str, str]) -> InvoiceFilter:
     )
 
 
+def asked_document(asked: Mapping[str, str]) -> str:
+    """The kind of document that a request is about."""
+    return _among(asked.get("document", ""), KINDS) or INVOICE.name
+
+
 def _one(invoice_id: int) -> InvoiceRow:
-    found = list_invoices.rows(services(), visitor(), [invoice_id])
+    found = list_invoices.rows(services(), visitor(), KINDS[asked_document(request.args)], [invoice_id])
     if not found:
         raise NotHere
     return found[0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from plugin.domain.ledger import Document, Draft, Line, Outcome, Tracking
@@ -15,15 +14,7 @@ from plugin.xero.body import decimals, encode, many_lines, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, comma_lists, page_count, rows, segment, single
 from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
 from plugin.xero.parse import amount, day, flag, guid, moment, money, objects, optional_amount, part, text
-
-#: PUT creates and never updates; POST with an id in every element updates (X§4.6: without one it overwrites whatever has that number).
-CREATE_METHOD = "PUT"
-UPDATE_METHOD = "POST"
-WRITE_PATH = "Invoices"
-WRITE_PARAMS = client.WRITE_PARAMS
-WRITE_MOST = 50
-#: Below the 3.5 MB that Xero calls practical (X§3.3).
-WRITE_BYTES = 3_000_000
+from plugin.xero.resource import Change, Resource
 
 DESCRIPTION_CHARS = 4000
 TEXT_CHARS = 255
@@ -62,18 +53,6 @@ LINKS = {
 }
 
 
-@dataclass(frozen=True)
-class Change:
-    """What shall change in a document: only what differs (RULES 19). `lines` is the complete set with their ids, or None for "as they are"."""
-
-    id: str
-    fields: dict[str, object]
-    lines: tuple[Line, ...] | None = None
-
-
-Sent = TypeVar("Sent", Draft, Change)
-
-
 def create_body(drafts: Sequence[Draft]) -> bytes:
     """The body that creates these sales invoices."""
     return encode({"Invoices": [element(one) for one in drafts]})
@@ -87,20 +66,6 @@ def update_body(changes: Sequence[Change]) -> bytes:
 def element(sent: Draft | Change) -> dict[str, Any]:
     """One document as Xero wants it. Raises `ValueError` for what only a mistake of ours can make."""
     return _created(sent) if isinstance(sent, Draft) else _changed(sent)
-
-
-def split(sent: Sequence[Sent], most: int = WRITE_MOST, most_bytes: int = WRITE_BYTES) -> tuple[tuple[Sent, ...], ...]:
-    """The documents in calls of at most so many and so many bytes; one that is too large alone goes alone."""
-    calls: list[list[Sent]] = []
-    size = 0
-    for one in sent:
-        length = len(encode(element(one))) + 1
-        if not calls or len(calls[-1]) == most or size + length > most_bytes:
-            calls.append([])
-            size = len(b'{"Invoices":[]}')
-        calls[-1].append(one)
-        size += length
-    return tuple(tuple(one) for one in calls)
 
 
 def number_fits(number: str) -> bool:
@@ -334,3 +299,28 @@ def online_url(call: Caller, identity: str) -> str:
 def deep_link(short_code: str, kind: str, identity: str) -> str:
     """The address of a document or contact in Xero's own pages; "" where the organisation's short code is not known."""
     return LINKS[kind].format(sc=quote(short_code, safe="!"), id=quote(identity, safe="")) if short_code else ""
+
+
+def _made_since(call: Caller, since: datetime) -> list[Document]:
+    found: list[Document] = []
+    page, pages = 1, 1
+    while page <= pages:
+        part_of, pages = invoices_modified(call, since, page, summary=False, created_by_my_app=True)
+        found += part_of
+        page += 1
+    return found
+
+
+INVOICES = Resource(
+    path="Invoices",
+    write_params=client.WRITE_PARAMS,
+    create_body=create_body,
+    update_body=update_body,
+    size=lambda one: len(encode(element(one))),
+    outcomes=outcomes,
+    by_ids=invoices_by_ids,
+    by_numbers=invoices_by_numbers,
+    modified=invoices_modified,
+    made_since=_made_since,
+    is_ours=lambda one: one.type == "ACCREC",
+)

@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from plugin.bitrix24.client import BatchReply, Command, Direct, Params, Reply
-from plugin.bitrix24.documents import Narrowed, WriteBack, ids_matching, list_invoices, may_edit, read_invoices, write_back
+from plugin.bitrix24.documents import Narrowed, WriteBack, ids_matching, list_documents, may_edit, read_documents, write_back
 from plugin.bitrix24.events import INVOICE_EVENTS, parse_event
-from plugin.bitrix24.fields import NAMES, Value, ensure_fields
+from plugin.bitrix24.fields import Value, ensure_fields, names
+from plugin.bitrix24.kinds import INVOICE
 from plugin.bitrix24.launch import confirm, meet, parse_launch
 from plugin.bitrix24.oauth import refresh
 from plugin.bitrix24.people import log_line, notify, user_names
@@ -65,7 +66,7 @@ def rest(sandbox: Sandbox, user: int = ALICE, portal: str = "harbour") -> Counte
     if there.installation is None:
         there.install_fully()
         if there.smart_invoices:
-            ensure_fields(rest(sandbox, ALICE, portal))
+            ensure_fields(rest(sandbox, ALICE, portal), INVOICE)
     return Counted(Direct(wire(sandbox), there.client_endpoint, sandbox.bitrix24.tokens.issue(there.member_id, user).access))
 
 
@@ -222,7 +223,7 @@ def test_an_installation_is_complete_and_repeatable(sandbox: Sandbox, harbour: P
     here = rest(sandbox)
     first = ensure_installed(here, sandbox.settings.app_url, "en")
     assert (first.problems, first.absent) == ({}, ())
-    assert {*NAMES, *PLACES} <= set(first.added)
+    assert {*names(INVOICE), *PLACES} <= set(first.added)
     assert {f"{name}_31" if listed == "listed" else name for name in INVOICE_EVENTS} <= set(first.added)
     assert not set(INVOICE_EVENTS) <= set(first.added) or listed == "base_only"
     again = rest(sandbox)
@@ -245,7 +246,7 @@ def test_an_ordinary_person_installs_nothing_and_breaks_nothing(sandbox: Sandbox
     harbour.install_fully()
     here = Direct(wire(sandbox), harbour.client_endpoint, sandbox.bitrix24.tokens.issue(harbour.member_id, SAM).access)
     installed = ensure_installed(here, sandbox.settings.app_url, "en")
-    assert "userfieldconfig" in installed.problems or set(NAMES) & set(installed.problems)
+    assert "userfieldconfig" in installed.problems or set(names(INVOICE)) & set(installed.problems)
     assert not set(PLACES) & set(installed.added)
 
 
@@ -312,7 +313,7 @@ def test_a_portal_about_itself(sandbox: Sandbox, harbour: Portal) -> None:
 def test_a_page_of_the_list_takes_two_requests(sandbox: Sandbox, harbour: Portal) -> None:
     here = rest(sandbox)
     before = here.requests
-    page = list_invoices(here, Narrowed(), page=1, size=10)
+    page = list_documents(here, INVOICE, Narrowed(), page=1, size=10)
     assert here.requests - before == 2
     assert page.total == len(harbour.invoices)
     assert [one.updated_at for one in page.items] == sorted((one.updated_at for one in page.items), reverse=True)
@@ -324,13 +325,13 @@ def test_a_page_of_the_list_takes_two_requests(sandbox: Sandbox, harbour: Portal
 
 def test_all_pages_together_are_the_whole_list(sandbox: Sandbox, harbour: Portal) -> None:
     here = rest(sandbox)
-    first = list_invoices(here, Narrowed(), page=1, size=25)
-    seen = [one.id for number in range(1, first.pages + 1) for one in list_invoices(here, Narrowed(), page=number, size=25).items]
+    first = list_documents(here, INVOICE, Narrowed(), page=1, size=25)
+    seen = [one.id for number in range(1, first.pages + 1) for one in list_documents(here, INVOICE, Narrowed(), page=number, size=25).items]
     assert sorted(seen) == sorted(harbour.invoices)
 
 
 def test_each_person_sees_what_bitrix24_lets_them_see(sandbox: Sandbox, harbour: Portal) -> None:
-    page = list_invoices(rest(sandbox, SAM), Narrowed(), size=50)
+    page = list_documents(rest(sandbox, SAM), INVOICE, Narrowed(), size=50)
     assert {one.id for one in page.items} == {id_ for id_, one in harbour.invoices.items() if one["assignedById"] == SAM}
     assert 0 < page.total < len(harbour.invoices)
 
@@ -338,19 +339,19 @@ def test_each_person_sees_what_bitrix24_lets_them_see(sandbox: Sandbox, harbour:
 def test_narrowing_by_words_stage_time_and_ids(sandbox: Sandbox, harbour: Portal) -> None:
     here = rest(sandbox)
     some = next(iter(harbour.invoices.values()))
-    assert some["id"] in {one.id for one in list_invoices(here, Narrowed(search=some["accountNumber"]), size=50).items}
-    paid = list_invoices(here, Narrowed(stage_ids=("DT31_3:P",)), size=50)
+    assert some["id"] in {one.id for one in list_documents(here, INVOICE, Narrowed(search=some["accountNumber"]), size=50).items}
+    paid = list_documents(here, INVOICE, Narrowed(stage_ids=("DT31_3:P",)), size=50)
     assert {one.stage_id for one in paid.items} == {"DT31_3:P"}
-    assert list_invoices(here, Narrowed(changed_from=datetime.now(UTC) + timedelta(days=1))).total == 0
+    assert list_documents(here, INVOICE, Narrowed(changed_from=datetime.now(UTC) + timedelta(days=1))).total == 0
     chosen = tuple(sorted(harbour.invoices)[:3])
-    assert sorted(one.id for one in list_invoices(here, Narrowed(ids=chosen)).items) == list(chosen)
-    assert list_invoices(here, Narrowed(not_ids=chosen)).total == len(harbour.invoices) - 3
+    assert sorted(one.id for one in list_documents(here, INVOICE, Narrowed(ids=chosen)).items) == list(chosen)
+    assert list_documents(here, INVOICE, Narrowed(not_ids=chosen)).total == len(harbour.invoices) - 3
 
 
 def test_every_id_of_a_filter_comes_once(sandbox: Sandbox, harbour: Portal) -> None:
     for id_ in sorted(harbour.invoices)[5:40:3]:
         harbour.delete_invoice(id_)
-    found = [id_ for part in ids_matching(rest(sandbox), Narrowed(), 5_000) for id_ in part]
+    found = [id_ for part in ids_matching(rest(sandbox), INVOICE, Narrowed(), 5_000) for id_ in part]
     assert found == sorted(harbour.invoices)
 
 
@@ -363,9 +364,9 @@ def test_every_id_of_a_filter_comes_once(sandbox: Sandbox, harbour: Portal) -> N
 def test_whole_documents_equal_what_the_portal_holds(sandbox: Sandbox, harbour: Portal, total: str, anchors: str, no_link: str) -> None:
     for name, position in (("list_total", total), ("address_anchor_in", anchors), ("no_link_value", no_link)):
         switch(sandbox, name, position)
-    read = read_invoices(rest(sandbox), [*harbour.invoices, 999_999], as_admin=True)
-    assert (set(read.invoices), read.missing, read.denied, read.lacking) == (set(harbour.invoices), {999_999}, {}, {})
-    for id_, invoice in read.invoices.items():
+    read = read_documents(rest(sandbox), INVOICE, [*harbour.invoices, 999_999], as_admin=True)
+    assert (set(read.documents), read.missing, read.denied, read.lacking) == (set(harbour.invoices), {999_999}, {}, {})
+    for id_, invoice in read.documents.items():
         stored = harbour.rows(id_)
         assert [(row.id, row.name, row.quantity) for row in invoice.rows] == [(one["id"], one["productName"], Decimal(str(one["quantity"]))) for one in stored]
         assert [row.price for row in invoice.rows] == [Decimal(str(one["price"])) for one in stored]
@@ -384,18 +385,18 @@ def test_dates_do_not_slip_by_a_day_anywhere(sandbox: Sandbox, written: str, nam
     portal = sandbox.bitrix24.portals[name]
     days = (date(2026, 1, 15), date(2026, 7, 15))
     ids = {day: portal.add_invoice(begindate=day.isoformat(), closedate=day.isoformat()) for day in days}
-    read = read_invoices(here, ids.values(), as_admin=True, details=False)
-    assert {day: (read.invoices[id_].date, read.invoices[id_].due_date) for day, id_ in ids.items()} == {day: (day, day) for day in days}
+    read = read_documents(here, INVOICE, ids.values(), as_admin=True, details=False)
+    assert {day: (read.documents[id_].date, read.documents[id_].due_date) for day, id_ in ids.items()} == {day: (day, day) for day in days}
 
 
 @pytest.mark.parametrize("rights", ["first_item", "each_owner"])
 def test_an_ordinary_person_reads_their_own_and_is_denied_the_rest(sandbox: Sandbox, harbour: Portal, rights: str) -> None:
     switch(sandbox, "rows_array_rights", rights)
     own = {id_ for id_, one in harbour.invoices.items() if one["assignedById"] == SAM}
-    read = read_invoices(rest(sandbox, SAM), [*harbour.invoices, 999_999], as_admin=False)
-    assert (set(read.invoices), read.missing, set(read.denied)) == (own, {999_999}, set(harbour.invoices) - own)
+    read = read_documents(rest(sandbox, SAM), INVOICE, [*harbour.invoices, 999_999], as_admin=False)
+    assert (set(read.documents), read.missing, set(read.denied)) == (own, {999_999}, set(harbour.invoices) - own)
     assert {problem.code for problem in read.denied.values()} == {"bitrix24.access_denied"}
-    assert all(len(read.invoices[id_].rows) == len(harbour.rows(id_)) for id_ in own)
+    assert all(len(read.documents[id_].rows) == len(harbour.rows(id_)) for id_ in own)
 
 
 def test_a_thousand_invoices_in_few_requests(sandbox: Sandbox, harbour: Portal) -> None:
@@ -405,11 +406,11 @@ def test_a_thousand_invoices_in_few_requests(sandbox: Sandbox, harbour: Portal) 
     ids = [harbour.add_invoice(rows, companyId=customers[number % len(customers)]) for number in range(1_000)]
     here = rest(sandbox)
     before = here.requests
-    read = read_invoices(here, ids, as_admin=True)
-    assert len(read.invoices) == 1_000
-    assert {len(invoice.rows) for invoice in read.invoices.values()} == {3}
+    read = read_documents(here, INVOICE, ids, as_admin=True)
+    assert len(read.documents) == 1_000
+    assert {len(invoice.rows) for invoice in read.documents.values()} == {3}
     assert here.requests - before <= 4
-    assert [id_ for part in ids_matching(here, Narrowed(ids=tuple(ids[:200])), 1_000) for id_ in part] == ids[:200]
+    assert [id_ for part in ids_matching(here, INVOICE, Narrowed(ids=tuple(ids[:200])), 1_000) for id_ in part] == ids[:200]
 
 
 # --- Writing
@@ -418,17 +419,17 @@ def test_a_thousand_invoices_in_few_requests(sandbox: Sandbox, harbour: Portal) 
 def test_the_portal_decides_who_may_edit(sandbox: Sandbox, harbour: Portal) -> None:
     own = sorted(id_ for id_, one in harbour.invoices.items() if one["assignedById"] == SAM)
     others = sorted(set(harbour.invoices) - set(own))[:5]
-    trial = may_edit(rest(sandbox, SAM), [*own, *others], "batch 7")
+    trial = may_edit(rest(sandbox, SAM), INVOICE, [*own, *others], "batch 7")
     assert ({id_ for id_, problem in trial.items() if problem is None}, {id_ for id_, problem in trial.items() if problem}) == (set(own), set(others))
     assert harbour.user_field_values(own[0])["UF_CRM_SMART_INVOICE_XERO_SENDING"] == "batch 7"
-    assert {problem.code for problem in may_edit(rest(sandbox, VERA), own, "x").values() if problem} == {"bitrix24.access_denied"}
+    assert {problem.code for problem in may_edit(rest(sandbox, VERA), INVOICE, own, "x").values() if problem} == {"bitrix24.access_denied"}
 
 
 def test_missing_fields_are_noticed_when_the_right_is_tried(sandbox: Sandbox, harbour: Portal) -> None:
     harbour.install_fully()
     id_ = min(harbour.invoices)
     here = Direct(wire(sandbox), harbour.client_endpoint, sandbox.bitrix24.tokens.issue(harbour.member_id, ALICE).access)
-    problem = may_edit(here, [id_], "x")[id_]
+    problem = may_edit(here, INVOICE, [id_], "x")[id_]
     assert problem is not None
     assert problem.code == "bitrix24.field_missing"
 
@@ -443,8 +444,8 @@ def test_results_are_written_and_read_back(sandbox: Sandbox, harbour: Portal) ->
         "xero_paid_on": date(2026, 8, 21),
         "xero_synced": datetime(2026, 8, 21, 10, tzinfo=UTC),
     }
-    assert write_back(here, [WriteBack(id_, values, "DT31_3:P", ("Xero", "Paid in full"))]) == {id_: None}
-    invoice = read_invoices(here, [id_], as_admin=True, details=False).invoices[id_]
+    assert write_back(here, INVOICE, [WriteBack(id_, values, "DT31_3:P", ("Xero", "Paid in full"))]) == {id_: None}
+    invoice = read_documents(here, INVOICE, [id_], as_admin=True, details=False).documents[id_]
     assert invoice.stage_id == "DT31_3:P"
     assert invoice.fields == {
         "xero_id": "6f5e",
@@ -454,8 +455,8 @@ def test_results_are_written_and_read_back(sandbox: Sandbox, harbour: Portal) ->
         "xero_synced": "2026-08-21T10:00:00+00:00",
     }
     assert len([one for one in harbour.timeline_of(id_) if one.get("text") == "Paid in full"]) == 1
-    assert write_back(here, [WriteBack(id_, dict.fromkeys(values))]) == {id_: None}
-    assert read_invoices(here, [id_], as_admin=True, details=False).invoices[id_].fields == {}
+    assert write_back(here, INVOICE, [WriteBack(id_, dict.fromkeys(values))]) == {id_: None}
+    assert read_documents(here, INVOICE, [id_], as_admin=True, details=False).documents[id_].fields == {}
 
 
 @pytest.mark.parametrize("code", ["empty", "dash"])
@@ -464,7 +465,7 @@ def test_a_refused_stage_leaves_the_fields_written(sandbox: Sandbox, harbour: Po
     here = rest(sandbox)
     harbour.users[ALICE].may_finish = False
     id_ = next(id_ for id_, one in harbour.invoices.items() if one["stageId"] == "DT31_3:N")
-    problem = write_back(here, [WriteBack(id_, {"xero_id": "6f5e"}, "DT31_3:P")])[id_]
+    problem = write_back(here, INVOICE, [WriteBack(id_, {"xero_id": "6f5e"}, "DT31_3:P")])[id_]
     assert problem is not None
     assert (problem.code, problem.params["id"], problem.params["stage"]) == ("bitrix24.stage_refused", id_, "DT31_3:P")
     assert harbour.user_field_values(id_)["UF_CRM_SMART_INVOICE_XERO_ID"] == "6f5e"
@@ -472,7 +473,7 @@ def test_a_refused_stage_leaves_the_fields_written(sandbox: Sandbox, harbour: Po
 
 def test_a_deleted_invoice_does_not_spoil_its_neighbours(sandbox: Sandbox, harbour: Portal) -> None:
     id_ = min(harbour.invoices)
-    found = write_back(rest(sandbox), [WriteBack(999_999, {"xero_id": "a"}), WriteBack(id_, {"xero_id": "b"})])
+    found = write_back(rest(sandbox), INVOICE, [WriteBack(999_999, {"xero_id": "a"}), WriteBack(id_, {"xero_id": "b"})])
     assert found[999_999] is not None
     assert (found[999_999].code, found[id_]) == ("bitrix24.not_found", None)
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import responses
 
-from plugin.bitrix24.documents import Narrowed, Page, WriteBack, ids_matching, list_invoices, may_edit, read_invoices, updated_times, write_back
+from plugin.bitrix24.documents import Narrowed, Page, WriteBack, ids_matching, list_documents, may_edit, read_documents, updated_times, write_back
 from plugin.bitrix24.fields import Value
+from plugin.bitrix24.kinds import INVOICE
 from plugin.domain.crm import Address
 from plugin.domain.problems import Problem
 from tests.adapters.bitrix24_calls import Listed, Refusal, ScriptedPortal
@@ -178,7 +179,7 @@ def mock() -> Iterator[responses.RequestsMock]:
 
 def test_a_page_takes_two_requests(mock: responses.RequestsMock) -> None:
     books = Books(137)
-    page = list_invoices(books.attach(mock), Narrowed(), page=2, size=25)
+    page = list_documents(books.attach(mock), INVOICE, Narrowed(), page=2, size=25)
     assert len(books.requests) == 2
     assert (page.total, page.page, page.pages, len(page.items)) == (137, 2, 6, 25)
     assert (page.items[0].id, page.items[0].company, page.items[0].amount, page.items[0].fields["xero_id"]) == (112, "Acme 13", Decimal(360_000), "guid")
@@ -188,27 +189,27 @@ def test_a_page_takes_two_requests(mock: responses.RequestsMock) -> None:
 @pytest.mark.parametrize(("page", "size", "start", "first"), [(1, 10, "0", 137), (5, 10, "0", 97), (6, 10, "50", 87), (3, 50, "100", 37), (4, 25, "50", 62)])
 def test_each_page_lies_within_one_of_fifty(mock: responses.RequestsMock, page: int, size: int, start: str, first: int) -> None:
     books = Books(137)
-    found = list_invoices(books.attach(mock), Narrowed(), page=page, size=size)
+    found = list_documents(books.attach(mock), INVOICE, Narrowed(), page=page, size=size)
     assert (str(books.inner[0][1]["start"]), found.items[0].id, len(books.requests)) == (start, first, 2)
 
 
 def test_a_page_beyond_the_end_is_empty_and_needs_no_names(mock: responses.RequestsMock) -> None:
     books = Books(10)
-    page = list_invoices(books.attach(mock), Narrowed(), page=9, size=10)
+    page = list_documents(books.attach(mock), INVOICE, Narrowed(), page=9, size=10)
     assert (page.items, page.total, page.pages, len(books.requests)) == ((), 10, 1, 1)
 
 
 def test_no_ids_means_no_invoices_and_no_request(mock: responses.RequestsMock) -> None:
     books = Books()
     rest = books.attach(mock)
-    assert list_invoices(rest, Narrowed(ids=())) == Page((), 0, 1, 0)
-    assert list(ids_matching(rest, Narrowed(ids=()), 100)) == []
+    assert list_documents(rest, INVOICE, Narrowed(ids=())) == Page((), 0, 1, 0)
+    assert list(ids_matching(rest, INVOICE, Narrowed(ids=()), 100)) == []
     assert books.requests == []
 
 
 def test_a_filter_speaks_bitrix24() -> None:
     narrowed = Narrowed(datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC), " 10% ", ("DT31_11:N",), (1,), (5, 6), (7,))
-    assert narrowed.as_filter() == {
+    assert narrowed.as_filter(INVOICE) == {
         ">=updatedTime": "2026-08-01T00:00:00+00:00",
         "<updatedTime": "2026-09-01T00:00:00+00:00",
         "0": {"logic": "OR", "0": {"%accountNumber": "10%"}, "1": {"%title": "10%"}},
@@ -217,7 +218,7 @@ def test_a_filter_speaks_bitrix24() -> None:
         "@id": [5, 6],
         "!@id": [7],
     }
-    assert Narrowed().as_filter() == {}
+    assert Narrowed().as_filter(INVOICE) == {}
 
 
 # --- Everything in a filter
@@ -226,7 +227,7 @@ def test_a_filter_speaks_bitrix24() -> None:
 @pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 999])
 def test_every_id_comes_once_and_in_order(mock: responses.RequestsMock, count: int) -> None:
     books = Books(count)
-    found = [id_ for part in ids_matching(books.attach(mock), Narrowed(), 5_000) for id_ in part]
+    found = [id_ for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 5_000) for id_ in part]
     assert found == books.all_ids
 
 
@@ -234,35 +235,35 @@ def test_every_id_comes_once_and_in_order(mock: responses.RequestsMock, count: i
 def test_gaps_of_every_kind_lose_nothing(mock: responses.RequestsMock, gaps: list[int]) -> None:
     books = Books()
     books.all_ids = [sum(gaps[: number + 1]) for number in range(len(gaps))]
-    found = [id_ for part in ids_matching(books.attach(mock), Narrowed(), 5_000) for id_ in part]
+    found = [id_ for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 5_000) for id_ in part]
     assert found == books.all_ids
     assert len(books.requests) <= 16
 
 
 def test_a_thousand_ids_of_a_dense_portal_take_two_requests(mock: responses.RequestsMock) -> None:
     books = Books(1_000)
-    assert sum(len(part) for part in ids_matching(books.attach(mock), Narrowed(), 1_000)) == 1_000
+    assert sum(len(part) for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 1_000)) == 1_000
     assert len(books.requests) == 2
 
 
 def test_the_limit_is_kept(mock: responses.RequestsMock) -> None:
     books = Books(500)
-    assert [id_ for part in ids_matching(books.attach(mock), Narrowed(), 120) for id_ in part] == list(range(1, 121))
+    assert [id_ for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 120) for id_ in part] == list(range(1, 121))
 
 
 def test_chosen_ids_are_asked_for_in_fifties_and_excluded_ones_never_sent(mock: responses.RequestsMock) -> None:
     books = Books(6_000)
     rest = books.attach(mock)
     chosen = tuple(range(1, 12_000, 2))
-    assert [id_ for part in ids_matching(rest, Narrowed(ids=chosen, not_ids=(3,)), 9_999) for id_ in part] == [1, *range(5, 6_000, 2)]
+    assert [id_ for part in ids_matching(rest, INVOICE, Narrowed(ids=chosen, not_ids=(3,)), 9_999) for id_ in part] == [1, *range(5, 6_000, 2)]
     assert len(books.requests) == 3
-    assert [id_ for part in ids_matching(rest, Narrowed(not_ids=tuple(range(1, 5_999))), 9_999) for id_ in part] == [5_999, 6_000]
+    assert [id_ for part in ids_matching(rest, INVOICE, Narrowed(not_ids=tuple(range(1, 5_999))), 9_999) for id_ in part] == [5_999, 6_000]
     assert max(len(str(params)) for _, params in books.requests) < 150_000
 
 
 def test_last_changes_are_read_in_fifties(mock: responses.RequestsMock) -> None:
     books = Books(120)
-    assert updated_times(books.attach(mock), range(1, 131)) == dict.fromkeys(range(1, 121), datetime(2026, 8, 20, 20, tzinfo=UTC))
+    assert updated_times(books.attach(mock), INVOICE, range(1, 131)) == dict.fromkeys(range(1, 121), datetime(2026, 8, 20, 20, tzinfo=UTC))
     assert len(books.requests) == 1
 
 
@@ -271,7 +272,7 @@ def test_last_changes_are_read_in_fifties(mock: responses.RequestsMock) -> None:
 
 def test_an_invoice_is_read_with_its_dates_decoded(mock: responses.RequestsMock) -> None:
     books = Books()
-    invoice = read_invoices(books.attach(mock), [12], as_admin=True).invoices[12]
+    invoice = read_documents(books.attach(mock), INVOICE, [12], as_admin=True).documents[12]
     assert (invoice.number, invoice.total, invoice.tax_total, invoice.manual_total) == ("INV-12", Decimal(360_000), Decimal("156.54"), False)
     assert (invoice.date, invoice.due_date) == (date(2026, 8, 20), date(2026, 8, 27))
     assert invoice.updated_at == datetime(2026, 8, 20, 20, tzinfo=UTC)
@@ -281,14 +282,14 @@ def test_an_invoice_is_read_with_its_dates_decoded(mock: responses.RequestsMock)
 
 
 def test_rows_keep_every_price_exactly(mock: responses.RequestsMock) -> None:
-    row = read_invoices(Books().attach(mock), [12], as_admin=True).invoices[12].rows[0]
+    row = read_documents(Books().attach(mock), INVOICE, [12], as_admin=True).documents[12].rows[0]
     assert (row.price, row.quantity, row.price_exclusive, row.price_netto) == (Decimal(80000), Decimal("1.5"), Decimal("66666.67"), Decimal("83333.34"))
     assert (row.price_brutto, row.discount_type, row.discount_rate, row.discount_sum) == (Decimal("100000.01"), 2, Decimal(20), Decimal("16666.67"))
     assert (row.tax_rate, row.tax_included, row.measure, row.product_id) == (Decimal(20), True, "pcs", 13)
 
 
 def test_customers_come_with_mail_phones_tax_number_and_addresses(mock: responses.RequestsMock) -> None:
-    read = read_invoices(Books().attach(mock), [12, 10], as_admin=True)
+    read = read_documents(Books().attach(mock), INVOICE, [12, 10], as_admin=True)
     company, person = read.customers[("company", 13)], read.customers[("contact", 910)]
     assert (company.name, company.email, company.phones) == ("Acme 13", "books13@acme.example", (("MOBILE", "+64 21 000"),))
     assert (company.tax_number, company.company_number) == ("INN13", "94290")
@@ -297,7 +298,7 @@ def test_customers_come_with_mail_phones_tax_number_and_addresses(mock: response
 
 
 def test_variations_bring_their_product(mock: responses.RequestsMock) -> None:
-    read = read_invoices(Books().attach(mock), [12], as_admin=True, code_field="xmlId")
+    read = read_documents(Books().attach(mock), INVOICE, [12], as_admin=True, code_field="xmlId")
     assert (read.products[13].parent_id, read.products[13].code) == (2000, "x13")
     assert (read.products[2000].code, read.products[14].section_id, read.products[14].parent_id) == ("x2000", 3, None)
 
@@ -305,15 +306,15 @@ def test_variations_bring_their_product(mock: responses.RequestsMock) -> None:
 def test_gone_and_forbidden_are_told_apart(mock: responses.RequestsMock) -> None:
     books = Books()
     books.hidden = {5}
-    read = read_invoices(books.attach(mock), [4, 5, 9_999], as_admin=True)
-    assert (set(read.invoices), read.missing, {id_: problem.code for id_, problem in read.denied.items()}) == ({4}, {9_999}, {5: "bitrix24.access_denied"})
+    read = read_documents(books.attach(mock), INVOICE, [4, 5, 9_999], as_admin=True)
+    assert (set(read.documents), read.missing, {id_: problem.code for id_, problem in read.denied.items()}) == ({4}, {9_999}, {5: "bitrix24.access_denied"})
 
 
 def test_a_thousand_invoices_for_an_administrator(mock: responses.RequestsMock) -> None:
     books = Books(1_000, companies=200, products=300)
-    read = read_invoices(books.attach(mock), range(1, 1_001), as_admin=True)
-    assert len(read.invoices) == 1_000
-    assert all(len(invoice.rows) == 3 for invoice in read.invoices.values())
+    read = read_documents(books.attach(mock), INVOICE, range(1, 1_001), as_admin=True)
+    assert len(read.documents) == 1_000
+    assert all(len(invoice.rows) == 3 for invoice in read.documents.values())
     assert (len(read.customers), len(read.products), read.lacking) == (300 - 20, 301, {})
     assert len(books.requests) <= 4
     assert len(books.asked("crm.item.productrow.list")) == 60
@@ -321,7 +322,7 @@ def test_a_thousand_invoices_for_an_administrator(mock: responses.RequestsMock) 
 
 def test_a_thousand_invoices_of_a_thousand_companies(mock: responses.RequestsMock) -> None:
     books = Books(1_000, companies=1_000, products=300)
-    read = read_invoices(books.attach(mock), range(1, 1_001), as_admin=True)
+    read = read_documents(books.attach(mock), INVOICE, range(1, 1_001), as_admin=True)
     assert len(read.customers) == 1_000
     assert len(books.requests) <= 5
 
@@ -329,8 +330,8 @@ def test_a_thousand_invoices_of_a_thousand_companies(mock: responses.RequestsMoc
 def test_an_invoice_saved_between_the_two_questions_is_asked_for_once_more(mock: responses.RequestsMock) -> None:
     books = Books(count=20)
     books.totals = {3: 5, 4: 5}
-    read = read_invoices(books.attach(mock), range(1, 21), as_admin=True)
-    assert {read.invoices[number].total for number in range(1, 21)} == {360_000}
+    read = read_documents(books.attach(mock), INVOICE, range(1, 21), as_admin=True)
+    assert {read.documents[number].total for number in range(1, 21)} == {360_000}
     assert {tuple(ids_of(params["filter"]["@id"])) for params in books.asked("crm.item.list") if "accountNumber" in params["select"]} == {
         tuple(range(1, 21)),
         (3, 4),
@@ -339,15 +340,15 @@ def test_an_invoice_saved_between_the_two_questions_is_asked_for_once_more(mock:
 
 def test_a_thousand_bare_invoices_take_one_request(mock: responses.RequestsMock) -> None:
     books = Books(1_000)
-    read = read_invoices(books.attach(mock), range(1, 1_001), as_admin=False, details=False)
-    assert (len(read.invoices), len(books.requests), read.invoices[1].rows_read, read.customers) == (1_000, 1, False, {})
+    read = read_documents(books.attach(mock), INVOICE, range(1, 1_001), as_admin=False, details=False)
+    assert (len(read.documents), len(books.requests), read.documents[1].rows_read, read.customers) == (1_000, 1, False, {})
 
 
 def test_ordinary_people_are_asked_owner_by_owner(mock: responses.RequestsMock) -> None:
     books = Books()
-    read = read_invoices(books.attach(mock), range(1, 61), as_admin=False)
+    read = read_documents(books.attach(mock), INVOICE, range(1, 61), as_admin=False)
     assert all(isinstance(params["filter"]["=ownerId"], str) for params in books.asked("crm.item.productrow.list"))
-    assert (len(read.invoices[7].rows), read.products, len(books.requests)) == (3, {}, 3)
+    assert (len(read.documents[7].rows), read.products, len(books.requests)) == (3, {}, 3)
 
 
 def test_rows_refused_for_many_are_asked_one_by_one(mock: responses.RequestsMock) -> None:
@@ -360,8 +361,8 @@ def test_rows_refused_for_many_are_asked_one_by_one(mock: responses.RequestsMock
         return books.product_rows(params)
 
     books.methods["crm.item.productrow.list"] = rows
-    read = read_invoices(books.attach(mock), [1, 2, 3], as_admin=True)
-    assert (set(read.invoices), set(read.denied), len(read.invoices[2].rows)) == ({1, 2}, {3}, 3)
+    read = read_documents(books.attach(mock), INVOICE, [1, 2, 3], as_admin=True)
+    assert (set(read.documents), set(read.denied), len(read.documents[2].rows)) == ({1, 2}, {3}, 3)
 
 
 @pytest.mark.parametrize("strangers", [1, 1_000])
@@ -374,7 +375,7 @@ def test_an_ignored_address_filter_never_mixes_addresses(mock: responses.Request
         return Listed([{"TYPE_ID": "1", "ENTITY_ID": "1", "ANCHOR_ID": "13" if strangers == 1_000 else "77", "ADDRESS_1": "Elsewhere"}], strangers)
 
     books.methods["crm.address.list"] = addresses
-    read = read_invoices(books.attach(mock), [11, 12], as_admin=True)
+    read = read_documents(books.attach(mock), INVOICE, [11, 12], as_admin=True)
     assert [[one.line1 for one in customer.addresses] for customer in read.customers.values()] == [["1 Wharf", "1 Wharf"]] * 2
 
 
@@ -387,7 +388,7 @@ def test_a_lagging_count_loses_no_row(mock: responses.RequestsMock) -> None:
 
     books.methods["crm.item.productrow.list"] = rows
     books.rows = 51
-    assert len(read_invoices(books.attach(mock), [7], as_admin=True).invoices[7].rows) == 51
+    assert len(read_documents(books.attach(mock), INVOICE, [7], as_admin=True).documents[7].rows) == 51
 
 
 def test_a_closed_catalogue_leaves_the_rest_standing(mock: responses.RequestsMock) -> None:
@@ -397,8 +398,8 @@ def test_a_closed_catalogue_leaves_the_rest_standing(mock: responses.RequestsMoc
         raise Refusal(200040300010, "Access Denied")
 
     books.methods["catalog.catalog.list"] = closed
-    read = read_invoices(books.attach(mock), [12], as_admin=True)
-    assert (read.products, read.lacking["products"].code, len(read.invoices)) == ({}, "bitrix24.access_denied", 1)
+    read = read_documents(books.attach(mock), INVOICE, [12], as_admin=True)
+    assert (read.products, read.lacking["products"].code, len(read.documents)) == ({}, "bitrix24.access_denied", 1)
 
 
 def test_a_passing_problem_ends_the_whole_read(mock: responses.RequestsMock) -> None:
@@ -409,7 +410,7 @@ def test_a_passing_problem_ends_the_whole_read(mock: responses.RequestsMock) -> 
 
     books.methods["crm.requisite.list"] = spent
     with pytest.raises(Problem) as raised:
-        read_invoices(books.attach(mock), [12], as_admin=True)
+        read_documents(books.attach(mock), INVOICE, [12], as_admin=True)
     assert (raised.value.code, raised.value.params["method"]) == ("bitrix24.operating_limit", "crm.requisite.list")
 
 
@@ -419,7 +420,7 @@ def test_a_passing_problem_ends_the_whole_read(mock: responses.RequestsMock) -> 
 def test_the_right_to_edit_is_tried_in_twenties(mock: responses.RequestsMock) -> None:
     books = Books()
     books.locked = {3}
-    found = may_edit(books.attach(mock), range(1, 46), "2026-08-21 batch 7")
+    found = may_edit(books.attach(mock), INVOICE, range(1, 46), "2026-08-21 batch 7")
     assert len(books.requests) == 3
     assert [id_ for id_, problem in found.items() if problem] == [3]
     assert books.asked("crm.item.update")[0]["fields"] == {f"{UF}XERO_SENDING": "2026-08-21 batch 7"}
@@ -430,7 +431,7 @@ def test_the_right_to_edit_is_tried_in_twenties(mock: responses.RequestsMock) ->
 def test_a_field_that_the_portal_lacks_is_noticed(mock: responses.RequestsMock) -> None:
     books = Books()
     books.methods["crm.item.update"] = lambda params: {"item": WHOLE}
-    found = may_edit(books.attach(mock), [12], "x")[12]
+    found = may_edit(books.attach(mock), INVOICE, [12], "x")[12]
     assert found is not None
     assert (found.code, found.params) == ("bitrix24.field_missing", {"id": 12, "field": f"{UF}XERO_SENDING"})
 
@@ -438,9 +439,9 @@ def test_a_field_that_the_portal_lacks_is_noticed(mock: responses.RequestsMock) 
 def test_fields_alone_go_by_forty_five_and_stages_by_fifteen(mock: responses.RequestsMock) -> None:
     books = Books(200)
     rest = books.attach(mock)
-    write_back(rest, [WriteBack(id_, {"xero_id": "g"}) for id_ in range(1, 91)])
+    write_back(rest, INVOICE, [WriteBack(id_, {"xero_id": "g"}) for id_ in range(1, 91)])
     assert len(books.requests) == 2
-    write_back(rest, [WriteBack(id_, {"xero_id": "g"}, "DT31_11:P") for id_ in range(1, 91)])
+    write_back(rest, INVOICE, [WriteBack(id_, {"xero_id": "g"}, "DT31_11:P") for id_ in range(1, 91)])
     assert len(books.requests) == 2 + 6
 
 
@@ -453,7 +454,7 @@ def test_values_are_written_as_bitrix24_reads_them(mock: responses.RequestsMock)
         "xero_error": None,
         "xero_url": "https://go.xero.com/?a=1&b=2",
     }
-    assert write_back(books.attach(mock), [WriteBack(12, values, "DT31_11:P", ("Paid", "100.50 NZD"))]) == {12: None}
+    assert write_back(books.attach(mock), INVOICE, [WriteBack(12, values, "DT31_11:P", ("Paid", "100.50 NZD"))]) == {12: None}
     assert books.asked("crm.item.update")[0]["fields"] == {
         f"{UF}XERO_PAID": "100.50|NZD",
         f"{UF}XERO_PAID_ON": "2026-08-21",
@@ -467,7 +468,7 @@ def test_values_are_written_as_bitrix24_reads_them(mock: responses.RequestsMock)
 
 def test_a_refused_stage_costs_only_the_stage(mock: responses.RequestsMock) -> None:
     books = Books()
-    found = write_back(books.attach(mock), [WriteBack(1, {"xero_id": "g"}, "DT31_11:LOCKED"), WriteBack(2, {"xero_id": "g"}, "DT31_11:P")])
+    found = write_back(books.attach(mock), INVOICE, [WriteBack(1, {"xero_id": "g"}, "DT31_11:LOCKED"), WriteBack(2, {"xero_id": "g"}, "DT31_11:P")])
     assert found[1] is not None
     assert (found[1].code, found[1].params["stage"], found[1].params["text"]) == ("bitrix24.stage_refused", "DT31_11:LOCKED", "You may not move it there")
     assert found[2] is None
@@ -476,5 +477,5 @@ def test_a_refused_stage_costs_only_the_stage(mock: responses.RequestsMock) -> N
 
 def test_nothing_to_write_asks_nothing(mock: responses.RequestsMock) -> None:
     books = Books()
-    assert write_back(books.attach(mock), [WriteBack(1, {})]) == {1: None}
+    assert write_back(books.attach(mock), INVOICE, [WriteBack(1, {})]) == {1: None}
     assert books.requests == []

@@ -11,7 +11,8 @@ import pytest
 import responses
 
 from plugin.bitrix24.events import INVOICE_EVENTS
-from plugin.bitrix24.fields import NAMES, ensure_fields
+from plugin.bitrix24.fields import ensure_fields, names
+from plugin.bitrix24.kinds import INVOICE
 from plugin.bitrix24.people import log_line, notify, user_names
 from plugin.bitrix24.placements import PLACES, ensure_installed, event_names
 from plugin.bitrix24.stages import currencies, pipelines, portal_facts, sellers, tax_rates
@@ -183,7 +184,7 @@ def test_an_installation_adds_what_is_missing_and_the_second_one_nothing(mock: r
     portal = Installing()
     rest = portal.attach(mock)
     first = ensure_installed(rest, URL, "en")
-    assert set(first.added) == {*NAMES, *PLACES, *INVOICE_EVENTS, "ONCRMCOMPANYUPDATE", "ONAPPUNINSTALL"}
+    assert set(first.added) == {*names(INVOICE), *PLACES, *INVOICE_EVENTS, "ONCRMCOMPANYUPDATE", "ONAPPUNINSTALL"}
     assert {one["handler"] for one in portal.handlers} == {f"{URL}/bitrix24/events"}
     assert {one["handler"] for one in portal.places} == {f"{URL}/bitrix24/placement"}
     second = ensure_installed(rest, URL, "en")
@@ -256,7 +257,7 @@ def test_titles_come_in_the_languages_of_the_portal(mock: responses.RequestsMock
 @pytest.mark.parametrize("refusal", ["", "INVALID_ARG_VALUE"])
 def test_fields_are_found_where_the_list_refuses_to_filter(mock: responses.RequestsMock, refusal: str) -> None:
     portal = Installing()
-    portal.fields.append({"fieldName": NAMES[0], "entityId": "CRM_SMART_INVOICE"})
+    portal.fields.append({"fieldName": names(INVOICE)[0], "entityId": "CRM_SMART_INVOICE"})
     listing = portal.methods["userfieldconfig.list"]
 
     def picky(params: dict[str, Any]) -> Any:
@@ -265,12 +266,12 @@ def test_fields_are_found_where_the_list_refuses_to_filter(mock: responses.Reque
         return listing(params)
 
     portal.methods["userfieldconfig.list"] = picky
-    added, problems = ensure_fields(portal.attach(mock))
-    assert (added, problems) == (NAMES[1:], {})
+    added, problems = ensure_fields(portal.attach(mock), INVOICE)
+    assert (added, problems) == (names(INVOICE)[1:], {})
 
 
 def test_field_names_fit_and_labels_are_words() -> None:
-    assert all(len(name) <= 50 for name in NAMES)
+    assert all(len(name) <= 50 for name in names(INVOICE))
 
 
 # --- People

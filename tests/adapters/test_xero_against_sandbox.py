@@ -16,10 +16,11 @@ from plugin.domain.ledger import Draft, Item, Line
 from plugin.domain.problems import Problem
 from plugin.wire import NoAnswer
 from plugin.xero import contacts, documents, items, ledgers, oauth, webhooks
+from plugin.xero.client import WRITE_PARAMS
 from plugin.xero.contacts import NewContact
-from plugin.xero.documents import Change
 from plugin.xero.errors import problem_of, problem_of_errors, unknown_outcome
 from plugin.xero.limits_seen import seen
+from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, Change
 from tests.adapters.xero_calls import Call, make_wire
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ def make_draft(contact: str, number: str = "TB-1", **changes: Any) -> Draft:
 
 
 def create(call: Call, *drafts: Draft, key: str = "test:1") -> tuple[Any, ...]:
-    answer = call(documents.CREATE_METHOD, documents.WRITE_PATH, params=documents.WRITE_PARAMS, body=documents.create_body(drafts), key=key)
+    answer = call(CREATE_METHOD, "Invoices", params=WRITE_PARAMS, body=documents.create_body(drafts), key=key)
     return documents.outcomes(answer, drafts)
 
 
 def update(call: Call, *changes: Change) -> tuple[Any, ...]:
-    answer = call(documents.UPDATE_METHOD, documents.WRITE_PATH, params=documents.WRITE_PARAMS, body=documents.update_body(changes))
+    answer = call(UPDATE_METHOD, "Invoices", params=WRITE_PARAMS, body=documents.update_body(changes))
     return documents.outcomes(answer, changes)
 
 
@@ -332,7 +333,7 @@ def test_a_lost_answer_is_found_again_by_mark(sandbox: Sandbox, call: Call) -> N
     started = datetime.now(UTC)
     draft = make_draft(contact_id(call), "", url="https://harbour.bitrix24.example/crm/31/9/")
     sandbox.xero.controls.fail("lost500", path="/Invoices", method="PUT")
-    answer = call("PUT", "Invoices", params=documents.WRITE_PARAMS, body=documents.create_body([draft]), key="test:9")
+    answer = call("PUT", "Invoices", params=WRITE_PARAMS, body=documents.create_body([draft]), key="test:9")
     assert unknown_outcome(answer)
     assert problem_of(answer).code == "xero.server_error"
     found, pages = documents.invoices_modified(call, started - timedelta(minutes=5), 1, created_by_my_app=True)
@@ -441,7 +442,7 @@ def test_an_organisation_that_is_offline_is_named(sandbox: Sandbox, call: Call) 
 
 def test_a_page_instead_of_an_answer_leaves_the_outcome_open(sandbox: Sandbox, call: Call) -> None:
     sandbox.xero.controls.fail("html", path="/Invoices")
-    answer = call("PUT", "Invoices", params=documents.WRITE_PARAMS, body=documents.create_body([make_draft(GONE)]))
+    answer = call("PUT", "Invoices", params=WRITE_PARAMS, body=documents.create_body([make_draft(GONE)]))
     assert unknown_outcome(answer)
 
 

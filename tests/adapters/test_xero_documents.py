@@ -11,7 +11,8 @@ from responses import matchers
 from plugin.domain.ledger import Draft, Line, Tracking
 from plugin.domain.problems import Problem
 from plugin.xero import documents
-from plugin.xero.documents import Change
+from plugin.xero.documents import INVOICES
+from plugin.xero.resource import Change
 from tests.adapters.xero_calls import API, Call, answer
 
 ID = "3c1e0000-0000-4000-8000-00000000000{}"
@@ -161,15 +162,15 @@ def test_an_update_that_would_do_harm_is_never_made(change: Change) -> None:
 
 def test_documents_are_split_by_number_and_by_bytes() -> None:
     drafts = [make_draft(f"HV-{number}") for number in range(120)]
-    assert [len(call) for call in documents.split(drafts)] == [50, 50, 20]
+    assert [len(call) for call in INVOICES.split(drafts)] == [50, 50, 20]
     size = len(documents.create_body(drafts[:10]))
-    calls = documents.split(drafts, most_bytes=size)
+    calls = INVOICES.split(drafts, most_bytes=size)
     assert all(len(documents.create_body(call)) <= size for call in calls)
     assert [one for call in calls for one in call] == drafts
-    assert documents.split([]) == ()
+    assert INVOICES.split([]) == ()
     large = make_draft(lines=(make_line(description="x" * 4000),) * 3)
-    assert [len(call) for call in documents.split([drafts[0], large, drafts[1]], most_bytes=2000)] == [1, 1, 1]
-    assert documents.split([Change(ID.format(1), {"status": "VOIDED"})]) == ((Change(ID.format(1), {"status": "VOIDED"}),),)
+    assert [len(call) for call in INVOICES.split([drafts[0], large, drafts[1]], most_bytes=2000)] == [1, 1, 1]
+    assert INVOICES.split([Change(ID.format(1), {"status": "VOIDED"})]) == ((Change(ID.format(1), {"status": "VOIDED"}),),)
 
 
 def test_outcomes_follow_what_was_sent_though_the_answer_is_shuffled() -> None:

@@ -62,7 +62,7 @@ def audit(trial: Trial, last: bool = False) -> list[str]:
             found += [f"invoice {crm_id} still waits: {one.problem_code}" for one in jobs if one.subject == f"invoice:{crm_id}"]
             continue
         one = _Invoice(crm_id, account["invoices"][str(crm_id)], rows, by_id.get(crm_id), created[f"invoice:{crm_id}"], sends)
-        found += one.differences(last, back_waits=f"back:{crm_id}" in waiting)
+        found += one.differences(last, back_waits=f"back:invoice:{crm_id}" in waiting)
     found += [f"batch {one.id} is {one.state}" for one in batches if one.state not in ("done", "cancelled", "to_confirm") and not waiting]
     found += [f"{what} in Xero more than once: {names}" for what, names in account["twice"].items() if names]
     found += [f"a job is still running: {one.kind} {one.subject}" for one in jobs if one.state == "running"]

@@ -34,7 +34,7 @@ def office(sandbox: Sandbox, database_url: str, redis_url: str) -> Iterator[Offi
 def test_seed_1021_an_order_is_understood_however_often_it_was_prepared(office: Office) -> None:
     """PostgreSQL plans a prepared statement for all values after ten uses; the partial index must be named in plain words."""
     alice = office.install()
-    subject = "back:1"
+    subject = "back:invoice:1"
     for _ in range(20):
         with office.services.db.transaction() as tx:
             jobs.order(tx, jobs.Order(alice.portal_id, jobs.WRITE_BACK, subject, jobs.portal_bell(alice.portal_id)), office.services.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plugin.kinds import INVOICE
 from plugin.sending import conductor
 from plugin.usecases import batches, open_app, send_to_xero
 from plugin.usecases.shown import InvoiceFilter
@@ -26,7 +27,7 @@ def prepared(office: Office, person: Person, *ids: int, **how: bool) -> int:
     """A batch prepared with a choice that the page offers beside a problem."""
     with office.app.test_request_context():
         visitor = open_app.visitor(office.services, person.portal_id, person.user, "en")
-        return send_to_xero.prepare(office.services, visitor, kind="send", ids=ids, **how)  # type: ignore[arg-type]
+        return send_to_xero.prepare(office.services, visitor, INVOICE, kind="send", ids=ids, **how)  # type: ignore[arg-type]
 
 
 def send_so(office: Office, person: Person, *ids: int, **how: bool) -> int:
@@ -45,7 +46,7 @@ def test_more_than_two_hundred_in_a_filter_are_prepared_by_a_worker_and_shown_as
         crm.add_invoice([row], title="Bulk order", companyId=like["companyId"], mycompanyId=like["mycompanyId"], currencyId="NZD", stageId=like["stageId"])
     with office.app.test_request_context():
         visitor = open_app.visitor(office.services, alice.portal_id, 1, "en")
-        batch = send_to_xero.prepare(office.services, visitor, kind="send", ids=None, filter=InvoiceFilter(search="Bulk order"))
+        batch = send_to_xero.prepare(office.services, visitor, INVOICE, kind="send", ids=None, filter=InvoiceFilter(search="Bulk order"))
         assert batches.shown(office.services, visitor, batch).state == "preparing"
         office.work()
         shown = batches.shown(office.services, visitor, batch)

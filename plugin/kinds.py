@@ -1,0 +1,44 @@
+"""The kinds of document that go between both sides: what each is called here, how Bitrix24 holds it, and how Xero does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plugin.bitrix24 import kinds
+from plugin.bitrix24.kinds import CrmKind
+from plugin.xero import documents
+from plugin.xero.resource import Resource
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """One kind of document. `name` stands in subjects ("invoice:12") and in links, on both sides."""
+
+    name: str
+    crm: CrmKind
+    xero: Resource
+    #: How far its collection at Xero has been read (`Watermark.resource`).
+    watermark: str
+
+    def subject(self, crm_id: int) -> str:
+        """What jobs, activities and problems call one document."""
+        return f"{self.name}:{crm_id}"
+
+    def back_subject(self, crm_id: int) -> str:
+        """What the order to write results back is called: an order of its own, beside one that sends."""
+        return f"back:{self.subject(crm_id)}"
+
+
+INVOICE = Kind("invoice", kinds.INVOICE, documents.INVOICES, "documents")
+KINDS: dict[str, Kind] = {one.name: one for one in (INVOICE,)}
+
+
+def kind_of(subject: str) -> Kind:
+    """The kind of "invoice:12", or of the order "back:invoice:12" ("back:12" in an order of the version that knew invoices only)."""
+    name = subject.split(":")[-2]
+    return INVOICE if name == "back" else KINDS[name]
+
+
+def crm_id_of(subject: str) -> int:
+    """The number in "invoice:12" and "back:invoice:12"."""
+    return int(subject.rpartition(":")[2])

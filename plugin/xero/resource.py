@@ -1,0 +1,71 @@
+"""One kind of document at Xero: how it is created, changed, told apart and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from plugin.domain.ledger import Document, Draft, Line, Outcome
+from plugin.wire import Answer
+from plugin.xero.client import Caller
+
+#: PUT creates and never updates; POST with an id in every element updates (X§4.6: without one it overwrites whatever has that number).
+CREATE_METHOD = "PUT"
+UPDATE_METHOD = "POST"
+WRITE_MOST = 50
+#: Below the 3.5 MB that Xero calls practical (X§3.3).
+WRITE_BYTES = 3_000_000
+
+
+@dataclass(frozen=True)
+class Change:
+    """What shall change in a document: only what differs (RULES 19). `lines` is the complete set with their ids, or None for "as they are"."""
+
+    id: str
+    fields: dict[str, object]
+    lines: tuple[Line, ...] | None = None
+
+
+Sent = TypeVar("Sent", Draft, Change)
+
+
+class Modified(Protocol):
+    """One page of what was created or modified since, oldest first, voided and deleted ones too, and how many pages there are."""
+
+    def __call__(self, call: Caller, since: datetime | None, page: int, summary: bool = True) -> tuple[tuple[Document, ...], int]: ...
+
+
+@dataclass(frozen=True)
+class Resource:
+    """The verbs of one collection of the Accounting API."""
+
+    path: str
+    write_params: Mapping[str, str]
+    create_body: Callable[[Sequence[Draft]], bytes]
+    update_body: Callable[[Sequence[Change]], bytes]
+    #: The size of one element in a body.
+    size: Callable[[Draft | Change], int]
+    #: One outcome for each document sent, in that order; raises the problem of an answer that is no collection of elements.
+    outcomes: Callable[[Answer, Sequence[Draft] | Sequence[Change]], tuple[Outcome, ...]]
+    by_ids: Callable[[Caller, Iterable[str]], tuple[Document, ...]]
+    by_numbers: Callable[[Caller, Iterable[str]], tuple[Document, ...]]
+    modified: Modified
+    #: What our app may have made since: where an answer was lost, our document is among these (RULES 11).
+    made_since: Callable[[Caller, datetime], list[Document]]
+    #: Is it of the kind that we send, where the collection holds others too?
+    is_ours: Callable[[Document], bool]
+
+    def split(self, sent: Sequence[Sent], most: int = WRITE_MOST, most_bytes: int = WRITE_BYTES) -> tuple[tuple[Sent, ...], ...]:
+        """The documents in calls of at most so many and so many bytes; one that is too large alone goes alone."""
+        calls: list[list[Sent]] = []
+        size = 0
+        for one in sent:
+            length = self.size(one) + 1
+            if not calls or len(calls[-1]) == most or size + length > most_bytes:
+                calls.append([])
+                size = len(self.path) + len('{"":[]}')
+            calls[-1].append(one)
+            size += length
+        return tuple(tuple(one) for one in calls)
