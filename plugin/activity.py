@@ -58,4 +58,5 @@ def row(portal_id: int, code: str, now: datetime, **rest: Any) -> dict[str, Any]
 def record_many(tx: Transaction, rows: list[dict[str, Any]]) -> None:
     """Write many down, in one statement."""
     if rows:
-        tx.execute(insert(Activity), rows)
+        table: Any = Activity.__table__
+        tx.execute(insert(table), rows)

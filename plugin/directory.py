@@ -147,17 +147,19 @@ def _keep_whole(services: Services, organisation_id: int, kind: str, rows: list[
 def keep(tx: Transaction, organisation_id: int, rows: Iterable[dict[str, Any]], now: datetime) -> None:
     """Insert or replace directory entries."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
-    unique = list({(row["kind"], row["xero_id"]): row for row in rows}.values())
-    for start in range(0, len(unique), CHUNK):
-        values = [{**row, "organisation_id": organisation_id, "seen_at": now} for row in unique[start : start + CHUNK]]
-        insert = dialect.insert(DirectoryEntry).values(values)
-        new = insert.excluded
-        tx.execute(
-            insert.on_conflict_do_update(
-                index_elements=["organisation_id", "kind", "xero_id"],
-                set_={"code": new.code, "name_key": new.name_key, "active": new.active, "body": new.body, "seen_at": new.seen_at},
-            )
-        )
+    unique = {(row["kind"], row["xero_id"]): row for row in rows}
+    if not unique:
+        return
+    # On the table, with the rows as parameters: compiled once for any number of them.
+    insert = dialect.insert(DirectoryEntry.__table__)
+    new = insert.excluded
+    tx.execute(
+        insert.on_conflict_do_update(
+            index_elements=["organisation_id", "kind", "xero_id"],
+            set_={"code": new.code, "name_key": new.name_key, "active": new.active, "body": new.body, "seen_at": new.seen_at},
+        ),
+        [{**row, "organisation_id": organisation_id, "seen_at": now} for row in unique.values()],
+    )
 
 
 def account_row(one: Account) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, select, text, update
+from sqlalchemy import and_, case, exists, func, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -82,13 +83,15 @@ def order_many(tx: Transaction, orders: Sequence[Order], now: datetime) -> dict[
             }
             for one in orders[start : start + CHUNK]
         ]
-        ids.update({subject: number for number, subject in tx.execute(_upsert(tx, rows))})
+        ids.update({subject: number for number, subject in tx.execute(_upsert(tx.get_bind().dialect.name), rows)})
     return ids
 
 
-def _upsert(tx: Session, rows: list[dict[str, Any]]) -> Any:
-    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(Job).values(rows)
+@cache
+def _upsert(dialect_name: str) -> Any:
+    dialect = sqlite if dialect_name == "sqlite" else postgresql
+    # On the table, not on the entity, and with the rows as parameters: one compiled statement serves every number of rows.
+    insert = dialect.insert(Job.__table__)
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=["portal_id", "kind", "subject"],
@@ -99,7 +102,7 @@ def _upsert(tx: Session, rows: list[dict[str, Any]]) -> Any:
             "priority": case((Job.priority < new.priority, Job.priority), else_=new.priority),
             "acting_user": new.acting_user,
             "payload": func.coalesce(new.payload, Job.payload),
-            "attempts": 0,
+            "attempts": literal_column("0"),
             "cause": case((new.priority <= Job.priority, new.cause), else_=Job.cause),
             "caused_at": case((Job.caused_at < new.caused_at, Job.caused_at), else_=new.caused_at),
         },

@@ -9,11 +9,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Boolean, String, and_, bindparam, case, func, or_, select, update
 
 from plugin import durations, jobs, latency, leases, sentences
 from plugin.bitrix24 import documents, people
 from plugin.domain.problems import LATER, Problem
+from plugin.domain.settings import Settings
 from plugin.domain.statuses import next_stage
 from plugin.kinds import Kind, crm_id_of, kind_of
 from plugin.limits import process_name
@@ -94,14 +95,17 @@ def _record(services: Services, bell: str, fence: int, claimed: Sequence[Job], p
         leases.check(tx, bell, fence)
         told = [job for job in claimed if problems.get(job.id) is None and (job.payload or {}).get("news")]
         latency.record(tx, [one for job in told for one in latency.of_job(job, latency.IN, now)], now)
+        jobs.finish(tx, [job.id for job in claimed if problems.get(job.id) is None], now)
         for job in claimed:
             problem = problems.get(job.id)
-            again = jobs.next_try(problem, job.attempts, now, services.config.pace) if problem is not None else None
+            if problem is None:
+                continue
+            again = jobs.next_try(problem, job.attempts, now, services.config.pace)
             if again is not None:
                 jobs.wait_again(tx, [job.id], again, problem)
                 continue
             jobs.finish(tx, [job.id], now, problem)
-            if problem is not None and job.kind == jobs.PREPARE:
+            if job.kind == jobs.PREPARE:
                 send_to_xero.fail_preparation(tx, int(job.subject.partition(":")[2]), problem, now)
 
 
@@ -151,25 +155,28 @@ def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind:
     links = _links(services, portal_id, claimed)
     wanted = [link.crm_id for job in claimed if (link := links.get(job.id)) is not None]
     current = documents.current_states(rest, kind.crm, wanted) if wanted else {}
+    context = _Context(services, portal_id)
     for job in claimed:
         link = links.get(job.id)
-        plan = _of_problem(services, job) if link is None else _of_link(services, job, link, current)
+        plan = _of_problem(services, job) if link is None else _of_link(context, job, link, current)
         if plan is None:
             done[job.id] = None
         else:
             plans.append((job, plan, link))
     plans = _without_repeated_lines(rest, kind, plans)
     outcomes = documents.write_back(rest, kind.crm, [plan for _, plan, _ in plans])
+    seen: list[tuple[Link, documents.WriteBack, documents.State | None]] = []
     for job, plan, link in plans:
         problem = outcomes.get(plan.crm_id)
         if problem is not None and problem.code == "bitrix24.not_found":
             problem = None
         written = problem is None or problem.code == "bitrix24.stage_refused"
         if link is not None and written:
-            _remember(services, link, plan, current.get(link.crm_id))
+            seen.append((link, plan, current.get(link.crm_id)))
         elif link is None:
             _forget_shown(services, portal_id, kind, plan.crm_id)
         done[job.id] = problem
+    _remember(services, seen)
     return done
 
 
@@ -195,11 +202,32 @@ def _of_problem(services: Services, job: Job) -> documents.WriteBack | None:
     return documents.WriteBack(crm_id_of(job.subject), {"xero_error": text[:500], "xero_sending": "", "xero_synced": services.now()})
 
 
-def _of_link(services: Services, job: Job, link: Link, states: dict[int, documents.State]) -> documents.WriteBack | None:
+class _Context:
+    """What the write-backs of one claim share: settings and organisation, names of people; each read once."""
+
+    def __init__(self, services: Services, portal_id: int) -> None:
+        self.services, self.portal_id = services, portal_id
+        self._known: dict[int, tuple[tuple[int, Settings] | None, Organisation]] = {}
+        self._names: dict[int, str] = {}
+
+    def of(self, organisation_id: int) -> tuple[tuple[int, Settings] | None, Organisation]:
+        if organisation_id not in self._known:
+            with self.services.db.reading() as session:
+                settings = current_settings(session, self.portal_id, organisation_id)
+                self._known[organisation_id] = (settings, session.get_one(Organisation, organisation_id))
+        return self._known[organisation_id]
+
+    def name(self, user_id: int | None) -> str:
+        if user_id is not None and user_id not in self._names:
+            with self.services.db.reading() as session:
+                query = select(Bitrix24Login.name).where(Bitrix24Login.portal_id == self.portal_id, Bitrix24Login.user_id == user_id)
+                self._names[user_id] = session.scalar(query) or ""
+        return "" if user_id is None else self._names[user_id]
+
+
+def _of_link(context: _Context, job: Job, link: Link, states: dict[int, documents.State]) -> documents.WriteBack | None:
     payload: dict[str, Any] = job.payload or {}
-    with services.db.reading() as session:
-        settings = current_settings(session, link.portal_id, link.organisation_id)
-        organisation = session.get_one(Organisation, link.organisation_id)
+    settings, organisation = context.of(link.organisation_id)
     current = states.get(link.crm_id)
     stage = None
     if current is not None and settings is not None and payload.get("stage") is not False:
@@ -216,35 +244,44 @@ def _of_link(services: Services, job: Job, link: Link, states: dict[int, documen
         "xero_paid": (link.amount_paid, currency) if link.amount_paid is not None and currency else None,
         "xero_due": (link.amount_due, currency) if link.amount_due is not None and currency else None,
         "xero_paid_on": link.paid_on,
-        "xero_synced": services.now(),
+        "xero_synced": context.services.now(),
         "xero_error": "",
         "xero_sending": "",
     }
     line = None
     if log_line:
-        who = _name(services, link.portal_id, job.acting_user)
+        who = context.name(job.acting_user)
         line = (sentences.sentence("log.title", {}), sentences.sentence(log_line["code"], {**log_line["params"], "who": who}))
     return documents.WriteBack(link.crm_id, fields, stage, line)
 
 
-def _name(services: Services, portal_id: int, user_id: int | None) -> str:
-    if user_id is None:
-        return ""
-    with services.db.reading() as session:
-        return session.scalar(select(Bitrix24Login.name).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id)) or ""
-
-
-def _remember(services: Services, link: Link, plan: documents.WriteBack, before: documents.State | None) -> None:
+def _remember(services: Services, written: Sequence[tuple[Link, documents.WriteBack, documents.State | None]]) -> None:
     """What we wrote is what we last saw: the CRM's report of it is no change. What a person changed since the reading still is one."""
-    seen = link.crm_updated_at
-    ours = before is None or seen is None or before.updated_at <= seen + ECHO
+    if not written:
+        return
+    now = services.now()
+    rows = [
+        {
+            "link": link.id,
+            "shown": shown_fingerprint(link),
+            "ours": before is None or link.crm_updated_at is None or before.updated_at <= link.crm_updated_at + ECHO,
+            "stage": plan.stage_id,
+        }
+        for link, plan, before in written
+    ]
+    table: Any = Link.__table__
+    later = or_(table.c.crm_updated_at.is_(None), table.c.crm_updated_at < now)
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("link"))
+        .values(
+            written=bindparam("shown"),
+            crm_updated_at=case((and_(bindparam("ours", type_=Boolean), later), now), else_=table.c.crm_updated_at),
+            crm_stage=func.coalesce(bindparam("stage", type_=String), table.c.crm_stage),
+        )
+    )
     with services.db.transaction() as tx:
-        held = tx.get_one(Link, link.id)
-        held.written = shown_fingerprint(link)
-        if ours:
-            held.crm_updated_at = max(services.now(), held.crm_updated_at or services.now())
-        if plan.stage_id:
-            held.crm_stage = plan.stage_id
+        tx.execute(statement, rows)
 
 
 def _forget_shown(services: Services, portal_id: int, kind: Kind, crm_id: int) -> None:

@@ -111,16 +111,15 @@ def _record_others(flight: Flight, kind: Kind, brought: Sequence[Document]) -> N
                 )
             )
             bell = jobs.organisation_bell(flight.books.organisation_id)
+            orders: dict[int, list[jobs.Order]] = {}
             for link in tx.scalars(query):
                 updated = by_id[link.xero_id].updated_at
                 if updated is None or link.xero_updated_at is None or updated > link.xero_updated_at:
-                    jobs.order(
-                        tx,
-                        jobs.Order(
-                            link.portal_id, jobs.PULL, kind.subject(link.crm_id), bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP, caused_at=updated
-                        ),
-                        now,
-                    )
+                    order = jobs.Order(link.portal_id, jobs.PULL, kind.subject(link.crm_id), bell, link.organisation_id, jobs.EVENTS)
+                    order = replace(order, cause=jobs.SWEEP, caused_at=updated)
+                    orders.setdefault(link.portal_id, []).append(order)
+            for of_portal in orders.values():
+                jobs.order_many(tx, of_portal, now)
 
 
 def _record(flight: Flight, works: Sequence[Work], links: dict[tuple[int, int], Link], found: dict[str, Document], by_ids: bool) -> None:
@@ -128,31 +127,30 @@ def _record(flight: Flight, works: Sequence[Work], links: dict[tuple[int, int], 
     with services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
         recorder = Recorder(services, tx, now)
+        brought = [link.id for one in works if (link := links[one.job.portal_id, one.crm_id]).xero_id in found]
+        current = {link.id: link for link in tx.scalars(select(Link).where(Link.id.in_(brought)))}
         same: list[Job] = []
         for one in works:
             link = links[one.job.portal_id, one.crm_id]
             document = found.get(link.xero_id)
             if document is None and by_ids:
                 end_jobs(recorder, [(one.job, Problem("xero.gone", number=link.number))], services.config.pace)
-            elif document is None or not _changed(recorder, one, link, document):
+            elif document is None or not _changed(recorder, one, current[link.id], document):
                 same.append(one.job)
-        jobs.finish(tx, [job.id for job in same], now)
         for job in same:
-            recorder.outcome(job, "unchanged")
+            recorder.end(job, "unchanged")
         recorder.finish()
 
 
-def _changed(recorder: Recorder, one: Work, seen_before: Link, document: Document) -> bool:
+def _changed(recorder: Recorder, one: Work, link: Link, document: Document) -> bool:
     """Record one document. Older news than the link has seen is ignored; equal times are decided by what it says (RULES 22)."""
-    link = recorder.tx.get_one(Link, seen_before.id)
     if document.updated_at and link.xero_updated_at and document.updated_at < link.xero_updated_at:
         return False
     was, amount = link.xero_word, link.amount_due
     changed = see(link, document, today_of(one.ready.organisation, recorder.now))
     if not changed and link.written == shown_fingerprint(link):
         return False
-    jobs.finish(recorder.tx, [one.job.id], recorder.now)
-    recorder.outcome(one.job, "updated" if changed else "unchanged")
+    recorder.end(one.job, "updated" if changed else "unchanged")
     if changed:
         recorder.say(
             one.job,

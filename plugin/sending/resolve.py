@@ -123,8 +123,7 @@ class Resolver:
         now = self.services.now()
         with self.services.db.transaction() as tx:
             leases.check(tx, self.flight.lease, self.flight.fence)
-            for one, contact in {(_portal_subject(work)): (work, contact) for work, contact in found}.values():
-                keep_contact_link(tx, one, contact, "matched", now)
+            keep_contact_links(tx, list({(_portal_subject(work)): (work, contact) for work, contact in found}.values()), "matched", now)
 
     def _create_contacts(self, works: Sequence[Work]) -> None:
         """One PUT per fifty customers, each customer once however many documents wait for it."""
@@ -171,22 +170,20 @@ class Resolver:
         with self.services.db.transaction() as tx:
             leases.check(tx, self.flight.lease, self.flight.fence)
             close_call(tx, call, answer, now)
+            made = [(one, outcome.contact) for one, outcome in zip(part, outcomes, strict=True) if outcome.ok and outcome.contact is not None]
+            directory.keep(tx, self.books.organisation_id, [directory.contact_row(contact) for _, contact in made], now)
+            keep_contact_links(tx, made, "created", now)
             for one, outcome in zip(part, outcomes, strict=True):
                 if outcome.ok and outcome.contact is not None:
-                    directory.keep(tx, self.books.organisation_id, [directory.contact_row(outcome.contact)], now)
-                    keep_contact_link(tx, one, outcome.contact, "created", now)
-                    self._give(works, one, outcome.id)
                     continue
                 problem = problem_of_errors(outcome.errors)
                 stale = stale or problem.code in (*_STALE, "xero.unanswered")
                 self.problems[_subject(one)] = Problem(problem.code, after(2), **problem.params) if problem.code in (*_STALE, "xero.unanswered") else problem
             if stale:
                 directory.forget_freshness(tx, self.books.organisation_id, (directory.CONTACT,))
-
-    def _give(self, works: Sequence[Work], one: Work, contact_id: str) -> None:
-        for other in works:
-            if _portal_subject(other) == _portal_subject(one):
-                other.contact_id = contact_id
+        ids = {_portal_subject(one): contact.id for one, contact in made}
+        for one in works:
+            one.contact_id = ids.get(_portal_subject(one), one.contact_id)
 
     def _refuse(self, call: Call | None, subjects: list[str], resource: str, problem: Problem) -> None:
         """The call failed as a whole. If its outcome is unknown the directory is read again before the next attempt: that is its look."""
@@ -333,73 +330,85 @@ def _portal_subject(one: Work) -> tuple[int, str]:
 def contact_links(session: Session, works: Sequence[Work]) -> dict[tuple[int, str], str]:
     """ContactIDs that these customers are linked to: (portal, "company:5") → id."""
     found: dict[tuple[int, str], str] = {}
-    wanted: dict[tuple[int, int, str], set[int]] = {}
-    for one in works:
-        if one.customer is not None:
-            wanted.setdefault((one.job.portal_id, one.ready.organisation.id, one.customer.kind), set()).add(one.customer.id)
-    for (portal_id, organisation_id, kind), ids in wanted.items():
+    for (portal_id, organisation_id, kind), ids in _customers_of(works).items():
         every = sorted(ids)
         for start in range(0, len(every), 500):
-            query = select(Link.crm_id, Link.xero_id).where(
-                Link.portal_id == portal_id,
-                Link.organisation_id == organisation_id,
-                Link.crm_kind == kind,
-                Link.crm_id.in_(every[start : start + 500]),
-                Link.ended_at.is_(None),
-            )
+            query = select(Link.crm_id, Link.xero_id).where(*_contact_links_among(portal_id, organisation_id, kind, every[start : start + 500]))
             found |= {(portal_id, f"{kind}:{crm_id}"): xero_id for crm_id, xero_id in session.execute(query)}
     return found
 
 
-def keep_contact_link(tx: Transaction, one: Work, contact: Contact, how: str, now: Any) -> None:
-    """Remember which contact this customer is; an older link to another contact ends."""
-    assert one.customer is not None
-    held = tx.scalar(
-        select(Link).where(
-            Link.portal_id == one.job.portal_id,
-            Link.organisation_id == one.ready.organisation.id,
-            Link.crm_kind == one.customer.kind,
-            Link.crm_id == one.customer.id,
-            Link.ended_at.is_(None),
+def keep_contact_links(tx: Transaction, made: Sequence[tuple[Work, Contact]], how: str, now: Any) -> None:
+    """Remember which contact each customer is; an older link to another contact ends."""
+    held = _held_contact_links(tx, [one for one, _ in made])
+    links: list[Link] = []
+    said: list[dict[str, Any]] = []
+    for one, contact in made:
+        assert one.customer is not None
+        old = held.get(_portal_subject(one))
+        if old is not None and old.xero_id == contact.id:
+            continue
+        if old is not None:
+            old.ended_at, old.ended_reason = now, "merged"
+        links.append(
+            Link(
+                portal_id=one.job.portal_id,
+                organisation_id=one.ready.organisation.id,
+                crm_kind=one.customer.kind,
+                crm_id=one.customer.id,
+                xero_kind="contact",
+                xero_id=contact.id,
+                number=contact.number,
+                how=how,
+                created_at=now,
+            )
         )
-    )
-    if held is not None and held.xero_id == contact.id:
-        return
-    if held is not None:
-        held.ended_at, held.ended_reason = now, "merged"
-        tx.flush()
-    tx.add(
-        Link(
-            portal_id=one.job.portal_id,
-            organisation_id=one.ready.organisation.id,
-            crm_kind=one.customer.kind,
-            crm_id=one.customer.id,
-            xero_kind="contact",
-            xero_id=contact.id,
-            number=contact.number,
-            how=how,
-            created_at=now,
+        said.append(
+            activity.row(
+                one.job.portal_id,
+                "activity.contact_created" if how == "created" else "activity.contact_linked",
+                now,
+                organisation_id=one.ready.organisation.id,
+                subject=one.customer.subject,
+                user_id=one.job.acting_user,
+                xero_id=contact.id,
+                customer=one.customer.name,
+                contact=contact.name,
+            )
         )
-    )
-    activity.record(
-        tx,
-        one.job.portal_id,
-        "activity.contact_created" if how == "created" else "activity.contact_linked",
-        now,
-        organisation_id=one.ready.organisation.id,
-        subject=one.customer.subject,
-        user_id=one.job.acting_user,
-        xero_id=contact.id,
-        customer=one.customer.name,
-        contact=contact.name,
-    )
+    tx.flush()  # old links end before their successors come: an insert would be written first
+    tx.add_all(links)
+    activity.record_many(tx, said)
+
+
+def _held_contact_links(session: Session, works: Sequence[Work]) -> dict[tuple[int, str], Link]:
+    """The links of these customers that hold now: (portal, "company:5") → link."""
+    found: dict[tuple[int, str], Link] = {}
+    for (portal_id, organisation_id, kind), ids in _customers_of(works).items():
+        every = sorted(ids)
+        for start in range(0, len(every), 500):
+            query = select(Link).where(*_contact_links_among(portal_id, organisation_id, kind, every[start : start + 500]))
+            found |= {(portal_id, f"{kind}:{link.crm_id}"): link for link in session.scalars(query)}
+    return found
+
+
+def _customers_of(works: Sequence[Work]) -> dict[tuple[int, int, str], set[int]]:
+    """Ids of customers by portal, organisation and kind."""
+    wanted: dict[tuple[int, int, str], set[int]] = {}
+    for one in works:
+        if one.customer is not None:
+            wanted.setdefault((one.job.portal_id, one.ready.organisation.id, one.customer.kind), set()).add(one.customer.id)
+    return wanted
+
+
+def _contact_links_among(portal_id: int, organisation_id: int, kind: str, ids: Sequence[int]) -> tuple[Any, ...]:
+    return (Link.portal_id == portal_id, Link.organisation_id == organisation_id, Link.crm_kind == kind, Link.crm_id.in_(ids), Link.ended_at.is_(None))
 
 
 def close_call(tx: Transaction, call: Call, answer: Answer, now: Any) -> None:
     """The answer of a recorded call is in."""
-    held = tx.get_one(Call, call.id)
-    held.answered_at, held.status, held.outcome = now, answer.status, "answered"
-    held.seconds, held.request_id = answer.seconds, answer.request_id
+    values = {"answered_at": now, "status": answer.status, "outcome": "answered", "seconds": answer.seconds, "request_id": answer.request_id}
+    tx.execute(update(Call).where(Call.id == call.id).values(**values).execution_options(synchronize_session=False))
 
 
 def close_unanswered(tx: Transaction, call_ids: Sequence[int], now: Any) -> None:

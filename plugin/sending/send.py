@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +22,7 @@ from plugin.models import Call, Job, Link
 from plugin.sending import read
 from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
-from plugin.sending.record import Recorder, end_jobs, keep_link, order_problem_note, order_write_back, see, today_of
+from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, today_of
 from plugin.sending.resolve import Resolver, close_call
 from plugin.sending.settle import elements_of
 from plugin.sending.work import Ended, Work, by_kind
@@ -82,8 +82,7 @@ def _end(recorder: Recorder, ended: Sequence[Ended], pace: float) -> None:
             if over and (job.priority == jobs.PEOPLE or one.work.proved) and one.problem.code not in ("send.may_not_see", "send.may_not_edit", "send.deleted"):
                 order_problem_note(recorder, job, one.work.kind, one.work.crm_id, one.problem)
             continue
-        jobs.finish(recorder.tx, [job.id], recorder.now)
-        recorder.outcome(job, "unchanged", notes=one.work.notes)
+        recorder.end(job, "unchanged", notes=one.work.notes)
         if one.work.link is not None:
             _seen_unchanged(recorder, one.work, one.work.link)
 
@@ -246,7 +245,10 @@ def _remember(run: _Run, one: Work, document: Document) -> None:
         one.draft = with_line_ids(one.drafted, document)
     with run.flight.services.db.transaction() as tx:
         leases.check(tx, run.flight.lease, run.flight.fence)
-        keep_link(Recorder(run.flight.services, tx, run.flight.services.now()), one, document, "sent")
+        recorder = Recorder(run.flight.services, tx, run.flight.services.now())
+        know_links(recorder, [one])
+        keep_link(recorder, one, document, "sent")
+        recorder.finish()
 
 
 #: After so many attempts a document goes in a call of its own: one that Xero stumbles over must not hold forty-nine others.
@@ -340,9 +342,11 @@ def wait_for_look(flight: Flight, works: Sequence[Work], problem: Problem) -> No
     services, now = flight.services, flight.services.now()
     with services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
+        recorder = Recorder(services, tx, now)
         for one in works:
             again = jobs.next_try(problem, one.job.attempts, now, services.config.pace) or now + timedelta(seconds=60 / services.config.pace)
-            jobs.wait_again(tx, [one.job.id], again, problem)
+            recorder.wait(one.job, again, problem)
+        recorder.finish()
 
 
 def take_repeated(flight: Flight, call: Call, answer: Answer, works: Sequence[Work]) -> None:
@@ -396,6 +400,8 @@ def record_created(
         recorder = Recorder(services, tx, now)
         if answer is not None:
             close_call(tx, call, answer, now)
+        know_links(recorder, [one for one in works if outcomes[one.job.id].ok])
+        freed: list[int] = []
         for one in works:
             outcome = outcomes[one.job.id]
             if outcome.ok and outcome.document is not None:
@@ -405,16 +411,18 @@ def record_created(
             stale |= set(_STALE_LISTS.get(problem.code, ()))
             if problem.code == "xero.number_taken" and run is not None and operation == "create":
                 run.taken.append((one, problem))
-                tx.execute(update(Job).where(Job.id == one.job.id).values(call_id=None))
+                freed.append(one.job.id)
                 continue
             if problem.code == "xero.unanswered":
-                jobs.wait_again(tx, [one.job.id], now + timedelta(seconds=5 / services.config.pace), problem)
+                recorder.wait(one.job, now + timedelta(seconds=5 / services.config.pace), problem)
                 continue
-            tx.execute(update(Job).where(Job.id == one.job.id).values(call_id=None))
+            freed.append(one.job.id)
             if problem.code in _STALE_LISTS and one.job.attempts <= 1:
                 # Our list was old. Read again it may know a way (a merged contact), or a better sentence.
                 problem = Problem(problem.code, LATER, **problem.params)
             _end(recorder, [Ended(one, problem)], services.config.pace)
+        if freed:
+            tx.execute(update(Job).where(Job.id.in_(freed)).values(call_id=None).execution_options(synchronize_session=False))
         if stale:
             directory.forget_freshness(tx, flight.books.organisation_id, sorted(stale))
         recorder.finish()
@@ -433,8 +441,7 @@ def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str) -> No
         one.note("note.xero_warning", text=warning)
     if one.draft is not None and document.total != one.draft.total:
         one.note("note.total_differs", crm=str(one.draft.total), xero=str(document.total))
-    jobs.finish(recorder.tx, [one.job.id], recorder.now)
-    recorder.outcome(one.job, "created" if operation == "create" else "updated", notes=one.notes)
+    recorder.end(one.job, "created" if operation == "create" else "updated", notes=one.notes)
     recorder.reactions += latency.of_job(one.job, latency.OUT, recorder.now)
     code = "activity.created" if operation == "create" else "activity.updated_in_xero"
     recorder.say(
@@ -455,11 +462,12 @@ def _number_taken(run: _Run, kind: Kind, taken: Sequence[tuple[Work, Problem]]) 
     with services.db.transaction() as tx:
         leases.check(tx, run.flight.lease, run.flight.fence)
         recorder = Recorder(services, tx, now)
+        know_links(recorder, [one for one, _ in taken])
         for one, refusal in taken:
             same = [each for each in found if each.number.casefold() == one.drafted.number.casefold() and kind.xero.is_ours(each)]
             match = next((each for each in same if _is_ours(one, each)), None)
             if match is not None and not _linked_elsewhere(recorder, one, match):
-                _link_existing(recorder, one, match, now)
+                _link_existing(recorder, one, match)
             else:
                 _end(recorder, [Ended(one, _taken_by(one, same, refusal))], services.config.pace)
         recorder.finish()
@@ -496,10 +504,9 @@ def _linked_elsewhere(recorder: Recorder, one: Work, document: Document) -> bool
     return held is not None
 
 
-def _link_existing(recorder: Recorder, one: Work, document: Document, now: datetime) -> None:
+def _link_existing(recorder: Recorder, one: Work, document: Document) -> None:
     link = keep_link(recorder, one, document, "linked")
     one.note("note.document_linked", number=document.number)
-    jobs.finish(recorder.tx, [one.job.id], now)
-    recorder.outcome(one.job, "unchanged", notes=one.notes)
+    recorder.end(one.job, "unchanged", notes=one.notes)
     recorder.say(one.job, "activity.linked", xero_id=document.id, number=document.number)
     order_write_back(recorder, one.job, link)
