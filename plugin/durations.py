@@ -12,6 +12,8 @@ RING_AGAIN = 2.0
 #: Messages of a partner gather for so long before a worker takes them: a bell each would drown the workers.
 GATHER = 0.1
 TICKET = 60.0
+#: A selection that its page has not prepared by then, for its process was killed, is prepared by a worker.
+PREPARED_BY_PAGE = 120.0
 CONSENT = 600.0
 FRAME_PASS = 3600.0
 #: Longer than a refresh and its one repetition can take (20 s each); who finds the turn taken waits so long before it says "busy".

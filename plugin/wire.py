@@ -42,6 +42,8 @@ held = threading.local()
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 DNS_SECONDS = 60.0
+#: However much durations are divided for fault trials: below this a partner that is silent cannot be told from a machine that is busy.
+LEAST_SECONDS = 3.0
 BODY_LIMIT = 64 * 1024 * 1024
 
 
@@ -206,11 +208,11 @@ def _origin(url: str) -> str:
 
 
 class Wire:
-    """Sends requests; keeps connections open per thread; knows nothing of any partner."""
+    """Sends requests; keeps connections open per thread; knows nothing of any partner. `pace` divides its patience, as all durations."""
 
-    def __init__(self, addresses: Addresses, agent: str) -> None:
+    def __init__(self, addresses: Addresses, agent: str, pace: float = 1.0) -> None:
         self.addresses = addresses
-        self._agent = agent
+        self._agent, self._pace = agent, pace
         self._local = threading.local()
 
     def send(
@@ -229,6 +231,7 @@ class Wire:
         if getattr(held, "depth", 0):
             raise RuntimeError("a transaction is open on this thread; talk before or after it")
         self.addresses.confirm(url)
+        patience = min(timeout, max(LEAST_SECONDS, timeout / self._pace))
         request_id = uuid.uuid4().hex
         started = time.perf_counter()
         try:
@@ -239,7 +242,7 @@ class Wire:
                 data=body,
                 headers={"User-Agent": self._agent, **(headers or {})},
                 auth=auth,
-                timeout=(min(CONNECT_SECONDS, timeout), timeout),
+                timeout=(min(CONNECT_SECONDS, patience), patience),
                 allow_redirects=False,
             )
         except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:

@@ -277,4 +277,4 @@ def end_jobs(recorder: Recorder, ended: Iterable[tuple[Job, Problem | None]], pa
             continue
         recorder.end(job, "problem" if problem is not None else "unchanged", problem)
         if problem is not None:
-            recorder.say(job, "activity.not_sent", cause=problem.code, details=problem.params)
+            recorder.say(job, "activity.not_sent", problem=problem.code, details=problem.params)

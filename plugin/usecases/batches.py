@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, func, select, true, update
 from sqlalchemy.orm import Session
 
 from plugin import activity, jobs
+from plugin.db import Transaction
 from plugin.domain.crm import Visitor
 from plugin.kinds import KINDS, Kind, crm_id_of
 from plugin.models import Batch, BatchDocument, Job, Link, Organisation
@@ -30,52 +31,56 @@ DONE = ("created", "updated", "unchanged")
 
 def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
     """Now it goes: an order for every document that can go. Confirming twice orders nothing new."""
-    now = services.now()
     with services.db.transaction() as tx:
-        batch = _own(tx, visitor, batch_id)
-        taken = tx.execute(
-            update(Batch)
-            .where(Batch.id == batch_id, Batch.state == "to_confirm")
-            .values(state="running", confirmed_at=now)
-            .execution_options(synchronize_session=False)
-        )
-        if taken.rowcount != 1:  # type: ignore[attr-defined]
-            return
-        going = list(tx.scalars(select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.verdict.in_(("new", "update")))))
-        priority = jobs.PEOPLE if len(going) <= PEOPLE_MOST else jobs.BULK
-        document, kind = KINDS[batch.crm_kind], jobs.SEND if batch.kind == "send" else jobs.PULL
-        bell = jobs.organisation_bell(batch.organisation_id)
-        payload = {name: True for name in ("as_new", "push", "keep") if batch.selection.get(name)} or {}
-        orders = [
-            jobs.Order(
-                batch.portal_id,
-                kind,
-                document.subject(crm_id),
-                bell,
-                batch.organisation_id,
-                priority,
-                visitor.user_id,
-                payload if kind == jobs.SEND else None,
-                jobs.PERSON,
-            )
-            for crm_id in going
-        ]
-        numbers = jobs.order_many(tx, orders, now)
-        _wait_for(tx, batch_id, numbers)
-        code = "activity.batch_sent" if batch.kind == "send" else "activity.batch_fetched"
-        activity.record(
-            tx,
+        start(services, tx, visitor, _own(tx, visitor, batch_id))
+
+
+def start(services: Services, tx: Transaction, visitor: Visitor, batch: Batch) -> None:
+    """The orders of a batch that waits for its confirmation; nothing for any other."""
+    now = services.now()
+    taken = tx.execute(
+        update(Batch)
+        .where(Batch.id == batch.id, Batch.state == "to_confirm")
+        .values(state="running", confirmed_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    if taken.rowcount != 1:  # type: ignore[attr-defined]
+        return
+    going = list(tx.scalars(select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch.id, BatchDocument.verdict.in_(("new", "update")))))
+    priority = jobs.PEOPLE if len(going) <= PEOPLE_MOST else jobs.BULK
+    document, kind = KINDS[batch.crm_kind], jobs.SEND if batch.kind == "send" else jobs.PULL
+    bell = jobs.organisation_bell(batch.organisation_id)
+    payload = {name: True for name in ("as_new", "push", "keep") if batch.selection.get(name)} or {}
+    orders = [
+        jobs.Order(
             batch.portal_id,
-            code,
-            now,
-            organisation_id=batch.organisation_id,
-            user_id=visitor.user_id,
-            user_name=visitor.name,
-            batch_id=batch_id,
-            count=len(going),
+            kind,
+            document.subject(crm_id),
+            bell,
+            batch.organisation_id,
+            priority,
+            visitor.user_id,
+            payload if kind == jobs.SEND else None,
+            jobs.PERSON,
         )
-        jobs.end_batches(tx, [batch_id], now)
-        tx.after_commit(lambda: services.bells.ring(bell))
+        for crm_id in going
+    ]
+    numbers = jobs.order_many(tx, orders, now)
+    _wait_for(tx, batch.id, numbers)
+    code = "activity.batch_sent" if batch.kind == "send" else "activity.batch_fetched"
+    activity.record(
+        tx,
+        batch.portal_id,
+        code,
+        now,
+        organisation_id=batch.organisation_id,
+        user_id=visitor.user_id,
+        user_name=visitor.name,
+        batch_id=batch.id,
+        count=len(going),
+    )
+    jobs.end_batches(tx, [batch.id], now)
+    tx.after_commit(lambda: services.bells.ring(bell))
 
 
 def _wait_for(tx: Session, batch_id: int, numbers: dict[str, int]) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from plugin import directory, jobs
+from plugin import directory, durations, jobs
 from plugin.bitrix24 import documents
 from plugin.db import Transaction
 from plugin.domain.crm import Customer, Invoice, Visitor
@@ -59,11 +59,15 @@ def prepare(
     selection: dict[str, Any] = {"as_new": as_new, "push": push, "keep": keep, "all_linked": all_linked, "ids": wanted}
     if more:
         selection |= {"ids": None if ids is None else list(ids), "filter": None if filter is None else invoice_states.filter_to_json(filter)}
-    batch_id = _new_batch(services, visitor, context, document, kind, selection, 0 if more else len(wanted))
+    batch_id = _new_batch(services, visitor, context, document, kind, selection, 0 if more else len(wanted), by_worker=more)
     if more:
-        _order_preparation(services, visitor, batch_id)
         return batch_id
-    prepare_documents(services, batch_id, rest, context, visitor.admin, wanted)
+    try:
+        prepare_documents(services, batch_id, rest, context, visitor.admin, wanted)
+    except Problem as problem:
+        with services.db.transaction() as tx:
+            fail_preparation(tx, batch_id, problem, services.now())
+        raise
     _prepared(services, batch_id, kind, visitor)
     return batch_id
 
@@ -99,8 +103,12 @@ def linked_ids(services: Services, portal_id: int, organisation_id: int, documen
         return list(session.scalars(query.order_by(Link.crm_id)))
 
 
-def _new_batch(services: Services, visitor: Visitor, context: Ready, document: DocumentKind, kind: Kind, selection: dict[str, Any], total: int) -> int:
+def _new_batch(
+    services: Services, visitor: Visitor, context: Ready, document: DocumentKind, kind: Kind, selection: dict[str, Any], total: int, by_worker: bool
+) -> int:
+    """The batch, with an order to prepare it: at once, or later should the page that is about to do so never come to its end."""
     now = services.now()
+    begin = now if by_worker else now + timedelta(seconds=durations.PREPARED_BY_PAGE / services.config.pace)
     with services.db.transaction() as tx:
         number = tx.scalar(
             update(Portal)
@@ -125,14 +133,15 @@ def _new_batch(services: Services, visitor: Visitor, context: Ready, document: D
         )
         tx.add(batch)
         tx.flush()
+        bell = jobs.portal_bell(visitor.portal_id)
+        jobs.order(tx, jobs.Order(visitor.portal_id, jobs.PREPARE, _preparation(batch.id), bell, acting_user=visitor.user_id, cause=jobs.PERSON), begin)
+        if by_worker:
+            tx.after_commit(lambda: services.bells.ring(bell))
         return batch.id
 
 
-def _order_preparation(services: Services, visitor: Visitor, batch_id: int) -> None:
-    bell = jobs.portal_bell(visitor.portal_id)
-    with services.db.transaction() as tx:
-        jobs.order(tx, jobs.Order(visitor.portal_id, jobs.PREPARE, f"batch:{batch_id}", bell, acting_user=visitor.user_id), services.now())
-        tx.after_commit(lambda: services.bells.ring(bell))
+def _preparation(batch_id: int) -> str:
+    return f"batch:{batch_id}"
 
 
 def prepare_large(services: Services, batch_id: int) -> None:
@@ -183,7 +192,7 @@ def prepare_documents(services: Services, batch_id: int, rest: PortalRest, conte
         whole = found if admin else _whole(services, context, document, found)
         rows = _Verdicts(services, context, batch).rows(ids, found, whole)
     with services.db.transaction() as tx:
-        if tx.get_one(Batch, batch_id).state != "preparing":
+        if tx.get_one(Batch, batch_id, with_for_update=True).state != "preparing":
             return
         for start in range(0, len(rows), 500):
             tx.execute(insert(BatchDocument), rows[start : start + 500])
@@ -350,12 +359,19 @@ def _pull_rows(services: Services, context: Ready, batch: Batch, ids: Sequence[i
 def _prepared(services: Services, batch_id: int, kind: Kind, visitor: Visitor) -> None:
     with services.db.transaction() as tx:
         tx.execute(update(Batch).where(Batch.id == batch_id, Batch.state == "preparing").values(state="to_confirm"))
-    if kind == "pull":
-        batches.confirm(services, visitor, batch_id)
+        _nothing_to_prepare(tx, batch_id)
+        if kind == "pull":
+            batches.start(services, tx, visitor, tx.get_one(Batch, batch_id))
+
+
+def _nothing_to_prepare(tx: Transaction, batch_id: int) -> None:
+    """The page was here first: nobody else need come."""
+    tx.execute(delete(Job).where(Job.kind == jobs.PREPARE, Job.subject == _preparation(batch_id), Job.state == "waiting"))
 
 
 def fail_preparation(tx: Transaction, batch_id: int, problem: Problem, now: datetime) -> None:
-    """A large selection could not be prepared: the batch ends and says why."""
+    """The selection could not be prepared: the batch ends and says why."""
+    _nothing_to_prepare(tx, batch_id)
     tx.execute(
         update(Batch)
         .where(Batch.id == batch_id, Batch.state == "preparing")

@@ -24,13 +24,16 @@ XERO_CALLS = {
     "a reading": ("GET", r"/api\.xro"),
     "any call": (".*", r"/api\.xro"),
 }
-SLOW = 1.6
+#: Longer than a lease (0.75 s at the trials' pace), and longer than the app waits for any answer (3 s).
+SLOW, TOO_SLOW = 1.6, 3.6
 XERO_FAULTS: dict[str, dict[str, Any]] = {
     "lost": {"kind": "lost"},
     "lost twice": {"kind": "lost", "times": 2},
     "500 after the work": {"kind": "lost500"},
     "cut": {"kind": "cut"},
     "slow": {"kind": "slow", "seconds": SLOW},
+    "time-out before the work": {"kind": "slow", "seconds": TOO_SLOW},
+    "time-out after the work": {"kind": "hold_after", "seconds": TOO_SLOW},
     "500": {"kind": "status", "status": 500, "body": '{"Message":"An error occurred"}'},
     "503": {"kind": "status", "status": 503},
     "offline by answer": {"kind": "status", "status": 503, "body": "The Organisation is offline"},
@@ -45,6 +48,8 @@ BITRIX24_FAULTS: dict[str, dict[str, Any]] = {
     "500 after the work": {"kind": "lost500"},
     "cut": {"kind": "cut"},
     "slow": {"kind": "slow", "seconds": SLOW},
+    "time-out before the work": {"kind": "slow", "seconds": TOO_SLOW},
+    "time-out after the work": {"kind": "hold_after", "seconds": TOO_SLOW},
     "500": {"kind": "status", "status": 500, "body": '{"error":"INTERNAL_SERVER_ERROR","error_description":"Internal server error"}'},
     "busy": {"kind": "status", "status": 503, "body": '{"error":"QUERY_LIMIT_EXCEEDED","error_description":"Too many requests"}'},
     "502": {"kind": "status", "status": 502, "body": "<html>Bad gateway"},
@@ -110,6 +115,7 @@ class Drawn:
     pull_after: float | None = None
     earlier: int = 0
     again: bool = False
+    confirmed_late: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -126,7 +132,8 @@ class Drawn:
             f"cancelled after {self.cancel_after:.2f} s" if self.cancel_after is not None else "",
             f"fetched after {self.pull_after:.2f} s" if self.pull_after is not None else "",
             f"{self.earlier} of them updates" if self.earlier else "",
-            "sent once more at the end" if self.again else "",
+            "the same batch sent again when it is over" if self.confirmed_late else "",
+            "everything once more at the end" if self.again else "",
         ]
         facts = ", ".join(f"{name}={position}" for each in self.switches.values() for name, position in each.items())
         told = "; ".join(one for one in acts if one)
@@ -163,6 +170,7 @@ def draw(seed: int) -> Drawn:
         pull_after=chance.uniform(0, 1.2) if chance.random() < 0.2 else None,
         earlier=chance.randint(1, count) if chance.random() < 0.3 else 0,
         again=chance.random() < 0.25,
+        confirmed_late=chance.random() < 0.2,
     )
 
 

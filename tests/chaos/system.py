@@ -162,7 +162,13 @@ class Person:
 
     def order(self, ids: list[int], kind: str = "send") -> int | None:
         """Tick these rows and press the button. Returns the batch, or nothing if the page said no."""
-        answer = self.request("POST", "/app/batches", data={"kind": kind, "id": [str(one) for one in ids]})
+        return self._batch(self.request("POST", "/app/batches", data={"kind": kind, "id": [str(one) for one in ids]}))
+
+    def again(self, batch: int) -> int | None:
+        """Press "send the failed ones again". Returns the new batch, or nothing if none failed."""
+        return self._batch(self.request("POST", f"/app/batches/{batch}/again"))
+
+    def _batch(self, answer: requests.Response) -> int | None:
         found = re.search(r"/app/batches/(\d+)", answer.text)
         if found is None:
             self.system.refusals.append(f"order by {self.user}: {answer.status_code} {_words(answer.text)}")

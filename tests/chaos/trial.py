@@ -59,6 +59,8 @@ class Trial:
             for thread in self._threads:
                 thread.join(timeout=60)
             self._quieten()
+            if drawn.confirmed_late:
+                self._the_same_again()
             found = self.errors + audit(self)
             if drawn.again and not found:
                 self._once_more()
@@ -130,6 +132,18 @@ class Trial:
             self.system.ask("approve", ids=ids[::2])
         for crm_id in ids[1::2]:
             self.system.ask("edit", id=crm_id, quantity=self.chance.randint(10, 20))
+
+    def _the_same_again(self) -> None:
+        """Somebody goes back to an old page: every batch is confirmed again, and what failed or was cancelled in it is sent again."""
+        self.system.ask("reset")
+        for batch in list(self.batches):
+            self.system.alice.confirm(batch)
+            again = self.system.alice.again(batch)
+            self.note(f"batch {batch} confirmed again, and again as {again}")
+            if again is not None:
+                self.batches.append(again)
+                self.system.alice.confirm(again)
+        self._quieten()
 
     def _once_more(self) -> None:
         self.system.ask("reset")

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from launch.tree import child_environment
-from plugin.models import Activity, Call, Lease
+from plugin.models import Activity, Batch, Call, Job, Lease
 from plugin.sending import conductor
 from sandbox.serve import Sandbox
 from tests.services import TREE
@@ -225,3 +225,41 @@ def test_one_document_that_xero_stumbles_over_does_not_hold_the_others(patient: 
     found = outcomes(patient, batch)
     assert [one for one, _ in found] == ["created", "problem", "created", "created"]
     assert found[1] == ("problem", "xero.server_error")
+
+
+def test_a_selection_whose_page_died_is_prepared_by_a_worker(patient: PatientOffice) -> None:
+    """The page hangs for longer than anybody waits; when it comes to itself after all, the batch is as the worker left it."""
+    alice = patient.ready()
+    ids = sendable(patient, 2)
+    hold = patient.sandbox.bitrix24.controls.fail("hold", path="/rest/batch", seconds=30.0)
+    asked: list[int] = []
+    page = threading.Thread(target=lambda: asked.append(alice.order(*ids)))
+    page.start()
+    assert hold.reached.wait(10)
+    patient.pass_time(121)
+
+    patient.work()
+
+    with patient.services.db.reading() as session:
+        (batch,) = session.scalars(select(Batch).order_by(Batch.id.desc()).limit(1))
+    assert (batch.state, batch.prepared) == ("to_confirm", 2)
+    hold.released.set()
+    page.join(timeout=10)
+    assert asked == [batch.id]
+    alice.post(f"/app/batches/{batch.id}/confirm")
+    patient.work()
+    assert_each_once(patient, batch.id, ids)
+
+
+def test_a_selection_that_bitrix24_did_not_answer_for_is_over_and_says_why(patient: PatientOffice) -> None:
+    alice = patient.ready()
+    patient.sandbox.bitrix24.controls.fail("cut", path="/rest/", times=5)
+    answer = alice.post("/app/batches", {"kind": "send", "id": [str(one) for one in sendable(patient, 2)]})
+    patient.sandbox.bitrix24.controls.faults.clear()
+
+    assert answer.status_code == 503
+    with patient.services.db.reading() as session:
+        (batch,) = session.scalars(select(Batch))
+        assert not session.scalars(select(Job.id).where(Job.state != "done")).all()
+    assert (batch.state, batch.problem_code) == ("cancelled", "bitrix24.no_answer")
+    assert "Preparing" not in alice.get("/app/batches").text

@@ -81,7 +81,7 @@ def test_an_unknown_code_is_shown_in_full() -> None:
         ("notify.exported", {"succeeded": 2, "total": 3, "failed": 1, "number": 4}, "open batch 4"),
         ("send.tax_unmapped", {"rate": "none", "row": "Coffee"}, "no tax (line “Coffee”)"),
         ("send.locked", {"date": "2026-11-01", "lock": "2026-11-05"}, "Dated Nov 1, 2026"),
-        ("activity.not_sent", {"cause": "send.no_rows", "details": {}}, "Not sent. The invoice has no products."),
+        ("activity.not_sent", {"problem": "send.no_rows", "details": {}}, "Not sent. The invoice has no products."),
         ("activity.status_changed", {"number": "INV-1", "before": "draft", "after": "part_paid", "due": "5.00"}, "now “Part paid”"),
         ("edit.conflict", {"differences": [{"field": "lines[2].quantity", "crm": "1", "xero": "3"}]}, "line 2: quantity (here 1, in Xero 3)"),
         ("edit.paid", {"fields": ["due_date", "lines.unit_amount"]}, "due date, price"),
