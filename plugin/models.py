@@ -166,6 +166,7 @@ class Consent(Base):
     choices: Mapped[list[Any] | None]
     scopes: Mapped[str] = mapped_column(Text, default="")
     problem: Mapped[str | None] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
 
 

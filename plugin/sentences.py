@@ -154,6 +154,7 @@ SENTENCES: dict[str, str | Counted] = {
     "connect.no_code": _("Xero sent no permission back. Try again."),
     "connect.no_organisation": _("You allowed no organisation. Try again and choose one at Xero."),
     "connect.other_browser": _("This answer from Xero was not asked for in this browser. Open Xero again from Bitrix24."),
+    "connect.refused_because": _("Nothing was connected. Xero says: “%(text)s”"),
     "connect.refused": _("You did not allow access, so nothing was connected. Try again when you are ready."),
     "connect.role_refused": _(
         "Your role in this Xero organisation does not permit it. Ask for the role Standard or Adviser, or let somebody who has it connect."

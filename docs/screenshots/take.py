@@ -117,7 +117,6 @@ def set_up(camera: Camera) -> None:
             camera.shoot(f"setup-{heading.lower()}")
         if heading == "Stages":
             camera.shoot_narrow("setup-stages")
-        camera.page.wait_for_timeout(600)  # the frame still grows to its content, and a click would miss a button that moves
         camera.app.get_by_role("button", name="Next").click()
     expect(camera.app.get_by_role("heading", name="Check", exact=True).first).to_be_visible()
     camera.app.get_by_role("button", name="Confirm").click()

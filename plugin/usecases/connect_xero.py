@@ -5,6 +5,7 @@ Problems made here, none of which is retried by itself:
 connect.ticket_used      the window was opened before, or more than a minute after the button
 connect.state_unknown, connect.other_browser, connect.used_already, connect.too_late    an answer from Xero that nobody here asked for
 connect.refused          the person pressed Cancel at Xero
+connect.refused_because  text: the reason that Xero gives, such as the number of organisations or apps
 connect.xero_error       error
 connect.no_code, connect.no_answer, connect.no_organisation
 connect.code_expired     Xero's code was used or is older than five minutes
@@ -130,10 +131,10 @@ def finish(services: Services, args: Mapping[str, str], cookie: str | None) -> F
     try:
         return _exchange(services, consent, args)
     except Problem as problem:
-        _refuse(services, consent.id, problem.code)
+        _refuse(services, consent.id, problem)
         return Finished(Told(problem.code, problem.params))
     except NoAnswer:
-        _refuse(services, consent.id, "connect.no_answer")
+        _refuse(services, consent.id, Problem("connect.no_answer"))
         return Finished(Told("connect.no_answer"))
 
 
@@ -153,14 +154,14 @@ def _own_consent(services: Services, state: str, cookie: str | None) -> Consent:
     return consent
 
 
-def _refuse(services: Services, consent_id: int, code: str) -> None:
+def _refuse(services: Services, consent_id: int, problem: Problem) -> None:
     with services.db.transaction() as tx:
-        tx.execute(update(Consent).where(Consent.id == consent_id).values(problem=code, verifier=None))
+        tx.execute(update(Consent).where(Consent.id == consent_id).values(problem=problem.code, problem_params=problem.params, verifier=None))
 
 
 def _exchange(services: Services, consent: Consent, args: Mapping[str, str]) -> Finished:
     if args.get("error"):
-        raise Problem("connect.refused" if args["error"] == "access_denied" else "connect.xero_error", error=args["error"][:100])
+        raise _came_back_with(args["error"][:100], args.get("error_description", "")[:500].strip())
     if not args.get("code"):
         raise Problem("connect.no_code")
     try:
@@ -185,6 +186,13 @@ def _exchange(services: Services, consent: Consent, args: Mapping[str, str]) -> 
         return Finished(None)
     connect(services, consent.id, choices[0]["tenant_id"])
     return Finished(None, choices[0]["name"])
+
+
+def _came_back_with(error: str, text: str) -> Problem:
+    """Not every refusal is the person's own: where Xero gives a reason, it is Xero's sentence that is shown (X§1.2, §3.4)."""
+    if error != "access_denied":
+        return Problem("connect.xero_error", error=f"{error} ({text})" if text else error)
+    return Problem("connect.refused_because", text=text) if text else Problem("connect.refused")
 
 
 def _offered(services: Services, tokens: oauth.TokenSet) -> tuple[oauth.XeroConnection, ...]:
@@ -394,7 +402,11 @@ def shown(services: Services, visitor: Visitor) -> ConnectionShown:
     waiting = (
         consent is not None and consent.begun_at is not None and consent.finished_at is None and consent.begun_at > now - timedelta(seconds=durations.CONSENT)
     )
-    refused = Told(consent.problem) if consent is not None and consent.problem and consent.created_at > now - timedelta(hours=1) else None
+    refused = (
+        Told(consent.problem, consent.problem_params or {})
+        if consent is not None and consent.problem and consent.created_at > now - timedelta(hours=1)
+        else None
+    )
     if connection is None:
         return ConnectionShown("waiting" if waiting else "none", problem=refused)
     return ConnectionShown(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
+from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, expect
 
 from sandbox.serve import Sandbox
 from sandbox.settings import SandboxSettings
@@ -57,11 +57,28 @@ class Walk:
         self.looks_right("set-up Check")
         self.app.get_by_role("button", name="Confirm").click()
 
+    def hurry(self) -> None:
+        """Whoever presses "Next" the moment it appears gets on, on every step."""
+        self.frame.evaluate(
+            """() => new MutationObserver(() => {
+                const next = document.querySelector(".save-bar .primary");
+                if (next?.textContent !== "Next" || next.dataset.pressed) return;
+                next.dataset.pressed = "yes";
+                next.click();
+            }).observe(document.body, { childList: true, subtree: true })"""
+        )
+        self.app.get_by_role("link", name="Edit organisation").click()
+        expect(self.app.get_by_role("heading", name="Check", exact=True).first).to_be_visible(timeout=15_000)
+
+    @property
+    def frame(self) -> Frame:
+        return next(one for one in self.page.frames if one.url.startswith("http://localhost"))
+
     def looks_right(self, where: str) -> None:
         """axe finds nothing, and nothing hangs over the side, at every width."""
         for width in WIDTHS:
             self.page.set_viewport_size({"width": width, "height": 900})
-            frame = next(one for one in self.page.frames if one.url.startswith("http://localhost"))
+            frame = self.frame
             over = frame.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert over <= 0, f"{where} at {width}: {over} px over the side"
             frame.evaluate(self.axe)
@@ -117,5 +134,6 @@ def test_a_newcomer_sends_invoices_and_sees_one_come_back_paid(walk: Walk) -> No
         walk.app.get_by_role("link", name=name, exact=True).click()
         expect(walk.app.get_by_role("heading", name=name).first).to_be_visible()
         walk.looks_right(name)
+    walk.hurry()
     assert time.monotonic() - started < 180
     assert walk.faults == []

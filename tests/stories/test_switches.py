@@ -62,13 +62,20 @@ def test_where_xero_admits_nobody_its_own_page_says_why_and_nothing_is_connected
     assert "Connect to Xero" in alice.get("/app/setup/connection").text
 
 
-@pytest.mark.parametrize(("name", "position"), [("tier", "full"), ("uncertified_apps", "two_already")])
-def test_a_consent_beyond_the_limits_that_comes_back_refused_is_explained(small_office: Office, name: str, position: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "position", "words"),
+    [("tier", "full", "the number of organisations that it can connect"), ("uncertified_apps", "two_already", "two uncertified apps")],
+)
+def test_a_consent_beyond_the_limits_that_comes_back_refused_is_explained(small_office: Office, name: str, position: str, words: str) -> None:
     small_office.sandbox.xero.controls.switches.set(name, position)
     small_office.sandbox.xero.controls.switches.set("tier_refusal", "access_denied")
     alice = small_office.install()
 
-    assert "did not allow" in alice.connect_xero()
+    told = alice.connect_xero()
+
+    assert words in told
+    assert "did not allow" not in told
+    assert words in alice.get("/app/setup/connection").text
 
 
 def test_without_limit_headers_the_first_minute_is_waited_out_and_then_everything_goes(small_office: Office) -> None:
