@@ -79,15 +79,30 @@ def _read_items(services: Services, books: XeroBooks, since: datetime | None, pr
 
 
 def _read_contacts(services: Services, books: XeroBooks, since: datetime | None, progress: Progress) -> None:
-    """Page by page; the watermark moves only when the last page is stored, so an interrupted read starts again (X§13.1)."""
+    _contact_pages(services, books, since, progress, known=since is not None)
+
+
+def read_all_contacts(services: Services, books: XeroBooks) -> None:
+    """Every contact again: what changed without moving its mark (a merge, X§5.5) shows only so."""
+    with services.db.reading() as session:
+        known = watermark(session, books.organisation_id, CONTACT) is not None
+    _contact_pages(services, books, None, lambda *_: None, known)
+
+
+def _contact_pages(services: Services, books: XeroBooks, since: datetime | None, progress: Progress, known: bool) -> None:
+    """Page by page; the watermark moves only when the last page is stored, so an interrupted read starts again (X§13.1).
+
+    `known`: the contacts were read before, so that one we have not is new in Xero.
+    """
     back = since - timedelta(seconds=durations.OVERLAP) if since else None
     newest, page, pages, done = since, 1, 1, 0
     while page <= pages:
         found, pages = contacts.contacts_page(books, page, modified_since=back, include_archived=True)
         done += len(found)
         newest = max([one.updated_at for one in found if one.updated_at] + ([newest] if newest else []), default=None)
+        now = services.now()
         with services.db.transaction() as tx:
-            keep(tx, books.organisation_id, [contact_row(one) for one in found], services.now())
+            keep(tx, books.organisation_id, [contact_row(one) for one in found], now, appeared_at=now if known else None)
         progress("contacts", done, max(done, pages * 1000 if page < pages else done))
         page += 1
     with services.db.transaction() as tx:
@@ -107,7 +122,7 @@ def _mark(tx: Transaction, organisation_id: int, resource: str, modified_since: 
     mine = {"organisation_id": organisation_id, "resource": resource}
     ensure_row(tx, Watermark, **mine)
     mark = tx.scalars(select(Watermark).filter_by(**mine)).one()
-    mark.modified_since, mark.read_at = modified_since, now
+    mark.modified_since, mark.read_at, mark.due_at = modified_since, now, None
 
 
 def watermark(session: Session, organisation_id: int, resource: str) -> datetime | None:
@@ -115,7 +130,7 @@ def watermark(session: Session, organisation_id: int, resource: str) -> datetime
     return session.scalar(select(Watermark.modified_since).where(Watermark.organisation_id == organisation_id, Watermark.resource == resource))
 
 
-def set_watermark(tx: Transaction, organisation_id: int, resource: str, modified_since: datetime, now: datetime) -> None:
+def set_watermark(tx: Transaction, organisation_id: int, resource: str, modified_since: datetime | None, now: datetime) -> None:
     """Remember how far a resource was read by somebody else than this module (documents)."""
     _mark(tx, organisation_id, resource, modified_since, now)
 
@@ -144,8 +159,8 @@ def _keep_whole(services: Services, organisation_id: int, kind: str, rows: list[
         _mark(tx, organisation_id, kind, None, now)
 
 
-def keep(tx: Transaction, organisation_id: int, rows: Iterable[dict[str, Any]], now: datetime) -> None:
-    """Insert or replace directory entries."""
+def keep(tx: Transaction, organisation_id: int, rows: Iterable[dict[str, Any]], now: datetime, appeared_at: datetime | None = None) -> None:
+    """Insert or replace directory entries. `appeared_at` is kept of those that are inserted: somebody made them in Xero just now."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     unique = {(row["kind"], row["xero_id"]): row for row in rows}
     if not unique:
@@ -158,7 +173,7 @@ def keep(tx: Transaction, organisation_id: int, rows: Iterable[dict[str, Any]], 
             index_elements=["organisation_id", "kind", "xero_id"],
             set_={"code": new.code, "name_key": new.name_key, "active": new.active, "body": new.body, "seen_at": new.seen_at},
         ),
-        [{**row, "organisation_id": organisation_id, "seen_at": now} for row in unique.values()],
+        [{**row, "organisation_id": organisation_id, "seen_at": now, "appeared_at": appeared_at} for row in unique.values()],
     )
 
 

@@ -32,6 +32,18 @@ DIRECTORY_KNOWN = 86400.0
 LISTS_FRESH = 600.0
 ORGANISATION_FRESH = 3600.0
 OVERLAP = 300.0
+#: Lists of an organisation, read again once for all its portals (`receiving/rhythm.py` holds the table).
+SWEEP_DOCUMENTS = 3 * 3600.0
+SWEEP_UNHEARD = 1800.0
+SWEEP_UNHEARD_LARGE = 600.0
+SWEEP_LISTS = 86400.0
+#: News wants a list at most so often; one that could not be read is tried again after this long.
+SWEEP_SOON = 10.0
+SWEEP_AGAIN = 900.0
+#: How often the sweep looks which organisation is due, whose day has turned, and whom a trouble has to be told.
+LOOK_EVERY = 30.0
+#: A portal that stopped us (subscription, plan) is asked this often whether it lets us again.
+STOPPED_AGAIN = 3600.0
 WRITE_BACK_DELAY = 0.0
 PERSON_TIMEOUT = 10.0
 #: Bitrix24 ends a grant that was not renewed for 180 days (B§2.4).

@@ -24,6 +24,7 @@ PEOPLE, EVENTS, BULK = 0, 1, 2
 CHUNK = 500
 
 SEND, PULL, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "write_back", "prepare", "first_run", "notify"
+BRING, TROUBLE = "bring", "trouble"
 
 
 #: Who or what caused an order: a person's click, an event of Bitrix24, a message from Xero, or a sweep that found what none announced.

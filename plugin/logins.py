@@ -17,6 +17,7 @@ from sqlalchemy import or_, select, update
 
 from plugin import durations
 from plugin.bitrix24 import oauth as bitrix24_oauth
+from plugin.bitrix24.errors import STOPPING
 from plugin.db import Transaction
 from plugin.domain.problems import LATER, RECONNECT, Problem
 from plugin.models import Bitrix24Login, Connection, Portal, XeroLogin
@@ -81,7 +82,7 @@ def _refresh_in_turn(
     with services.db.reading() as session:
         login = session.get_one(model, login_id)
     values: dict[str, Any] = {}
-    kept = False
+    kept, stopped = False, ""
     try:
         fresh_already = (
             login.access_token and login.access_token != stale and login.expires_at and login.expires_at > services.now() + timedelta(seconds=margin)
@@ -92,7 +93,9 @@ def _refresh_in_turn(
             raise Problem("login.no_token", RECONNECT)
         values = refresh(login)
     except Problem as problem:
-        if problem.retry.kind == "reconnect":
+        if problem.code in STOPPING:
+            stopped = problem.code  # the portal's trouble, not this person's: their grant is good again when it is over
+        elif problem.retry.kind == "reconnect":
             values = {"problem": problem.code}
         raise
     finally:
@@ -106,6 +109,8 @@ def _refresh_in_turn(
             kept = bool(ours.rowcount == 1)  # type: ignore[attr-defined]
             if kept and "problem" in values:
                 _tell(tx, services, model, login_id, values["problem"])
+            elif stopped:
+                _stop(tx, login_id, stopped)
     return str(values["access_token"]) if kept else None
 
 
@@ -126,6 +131,12 @@ def _tell(tx: Transaction, services: Services, model: Any, login_id: int, code: 
         .values(service_problem=code)
         .execution_options(synchronize_session=False)
     )
+
+
+def _stop(tx: Transaction, login_id: int, code: str) -> None:
+    """The whole portal refuses (subscription, plan, uninstalled): nobody's token helps."""
+    portal_id = tx.get_one(Bitrix24Login, login_id).portal_id
+    tx.execute(update(Portal).where(Portal.id == portal_id).values(service_problem=code).execution_options(synchronize_session=False))
 
 
 def bitrix24_gone(services: Services, login_id: int, code: str) -> None:

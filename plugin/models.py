@@ -62,6 +62,9 @@ class Portal(Base):
     lang: Mapped[str] = mapped_column(String(8), default="en")
     service_user_id: Mapped[int | None] = mapped_column(Integer)
     service_problem: Mapped[str | None] = mapped_column(String(64))
+    #: The trouble of which the administrators were told, so that each is told once; and when it was last looked whether it is over.
+    told_problem: Mapped[str | None] = mapped_column(String(64))
+    looked_at: Mapped[datetime | None]
     installed_at: Mapped[datetime | None]
     bound_version: Mapped[str | None] = mapped_column(String(32))
     uninstalled_at: Mapped[datetime | None]
@@ -123,6 +126,11 @@ class Organisation(Base):
     checked_at: Mapped[datetime | None]
     paused_until: Mapped[datetime | None]
     pause_code: Mapped[str | None] = mapped_column(String(64))
+    #: The last webhook about it, and how many changes in a row since then a sweep found that none had announced (RULES 35).
+    heard_at: Mapped[datetime | None]
+    unheard: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    #: Its calendar day (own time zone) up to which overdue documents were looked for.
+    overdue_until: Mapped[date | None]
 
 
 class Connection(Base):
@@ -142,6 +150,7 @@ class Connection(Base):
     connected_at: Mapped[datetime]
     problem: Mapped[str | None] = mapped_column(String(64))
     problem_at: Mapped[datetime | None]
+    told_problem: Mapped[str | None] = mapped_column(String(64))
     ended_at: Mapped[datetime | None]
     ended_reason: Mapped[str | None] = mapped_column(String(64))
 
@@ -221,6 +230,8 @@ class DirectoryEntry(Base):
     active: Mapped[bool] = mapped_column(default=True)
     body: Mapped[dict[str, Any]]
     seen_at: Mapped[datetime]
+    #: When it was new to us; nothing for what was there at the first reading.
+    appeared_at: Mapped[datetime | None]
 
 
 class Watermark(Base):
@@ -234,6 +245,8 @@ class Watermark(Base):
     resource: Mapped[str] = mapped_column(String(24))
     modified_since: Mapped[datetime | None]
     read_at: Mapped[datetime | None]
+    #: Wanted at this moment instead of after its usual interval: sooner (news came) or later (the last reading failed).
+    due_at: Mapped[datetime | None]
 
 
 class FirstRun(Base):
@@ -331,9 +344,32 @@ class Link(Base):
     #: Fingerprint of what was last written to the CRM's own fields; equal means nothing to write.
     written: Mapped[str] = mapped_column(String(64), default="")
     how: Mapped[str] = mapped_column(String(16), default="sent")
+    #: Where the customer sees the document; asked for once, by a person (RULES 31).
+    online_url: Mapped[str] = mapped_column(String(255), default="", server_default="")
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     ended_reason: Mapped[str | None] = mapped_column(String(32))
+
+
+class Arrival(Base):
+    """Something made in Xero that shall appear in a portal. Announced here before Bitrix24 is asked, so that it is never made twice."""
+
+    __tablename__ = "arrival"
+    __table_args__ = (UniqueConstraint("portal_id", "organisation_id", "xero_kind", "xero_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    xero_kind: Mapped[str] = mapped_column(String(12))
+    xero_id: Mapped[str] = mapped_column(String(64))
+    #: wanted, announced (Bitrix24 was or is being asked), made, linked (it was there already), refused.
+    state: Mapped[str] = mapped_column(String(12), default="wanted")
+    crm_kind: Mapped[str] = mapped_column(String(12), default="")
+    crm_id: Mapped[int | None] = mapped_column(Integer)
+    problem_code: Mapped[str | None] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
 
 
 class Job(Base):

@@ -23,14 +23,15 @@ from plugin.portals import current_settings
 from plugin.sending.record import shown_fingerprint
 from plugin.services import Services
 from plugin.talking import PortalRest, service_rest
-from plugin.usecases import batches, first_sync, send_to_xero
+from plugin.usecases import batches, first_sync, send_to_xero, troubles
 from plugin.usecases.invoice_states import ECHO
 from plugin.wire import NoAnswer
 from plugin.xero.documents import deep_link
 
 log = logging.getLogger("plugin.portal_work")
 
-KINDS = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.WRITE_BACK)
+ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.TROUBLE)
+KINDS = (*ALONE, jobs.WRITE_BACK)
 TOGETHER = 45
 #: The portal's clock and ours agree to this much.
 CLOCKS_APART = timedelta(minutes=1)
@@ -70,7 +71,7 @@ def _round(services: Services, portal_id: int, bell: str, fence: int) -> bool:
     """One claim: a single piece of other work, or write-backs that fit one request."""
     with services.db.transaction() as tx:
         leases.check(tx, bell, fence)
-        claimed = jobs.claim(tx, bell, (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY), services.now(), fence, 1)
+        claimed = jobs.claim(tx, bell, ALONE, services.now(), fence, 1)
         if not claimed:
             claimed = jobs.claim(tx, bell, (jobs.WRITE_BACK,), services.now(), fence, TOGETHER)
     if not claimed:
@@ -134,6 +135,11 @@ def _notify(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[
             raise
         # The portal does not let us notify (scope, plan): the batch page says the same.
         return {claimed[0].id: problem}
+    return {claimed[0].id: None}
+
+
+def _trouble(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    troubles.tell(services, portal_id, claimed[0].subject.partition(":")[2])
     return {claimed[0].id: None}
 
 
@@ -295,5 +301,6 @@ _DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None
     jobs.PREPARE: _prepare,
     jobs.FIRST_RUN: _first_run,
     jobs.NOTIFY: _notify,
+    jobs.TROUBLE: _trouble,
     jobs.WRITE_BACK: _write_back,
 }

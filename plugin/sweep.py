@@ -11,17 +11,18 @@ from functools import partial
 
 from sqlalchemy import delete, select
 
-from plugin import durations, inbox, leases, logins
+from plugin import durations, inbox, jobs, leases, logins
 from plugin.domain.problems import Problem
 from plugin.limits import process_name
 from plugin.models import Activity, Bitrix24Login, Call, Callback, Connection, Consent, Job, Portal, Reaction
+from plugin.receiving import overdue, rhythm
 from plugin.services import Services
-from plugin.usecases import connect_xero, portal_events
+from plugin.usecases import connect_xero, portal_events, troubles
 from plugin.wire import NoAnswer
 
 log = logging.getLogger("plugin.sweep")
 
-LEASE, DAY = "sweep", "sweep:day"
+LEASE, LOOK, DAY = "sweep", "sweep:look", "sweep:day"
 DAILY = timedelta(days=1)
 
 
@@ -48,6 +49,8 @@ def _turn(services: Services, owner: str) -> None:
         return
     try:
         ring_again(services)
+        if leases.take(services.db, LOOK, owner, services.now(), durations.LOOK_EVERY / services.config.pace) is not None:
+            look(services)
         # The day's turn is a lease too, so that neither a restart nor a cron of every minute makes it more than one a day.
         day = leases.take(services.db, DAY, owner, services.now(), DAILY.total_seconds())
         if day is None:
@@ -70,6 +73,16 @@ def ring_again(services: Services) -> None:
         told = inbox.bells_of_open(session, late)
     for bell in {*due, *running, *told}:
         services.bells.ring(bell)
+
+
+def look(services: Services) -> None:
+    """What time alone brings: lists of an organisation that are due, days that turn, troubles that begin or may be over (RULES 20, 32)."""
+    with services.db.reading() as session:
+        due = [one for one in rhythm.organisations(session) if rhythm.due(session, one, services.now(), None, services.config.pace)]
+    for organisation_id in due:
+        services.bells.ring(jobs.organisation_bell(organisation_id))
+    overdue.look(services)
+    troubles.look(services)
 
 
 def daily(services: Services) -> None:

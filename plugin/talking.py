@@ -14,6 +14,7 @@ from sqlalchemy import update
 from plugin import logins
 from plugin.bitrix24 import client as bitrix24
 from plugin.bitrix24 import oauth
+from plugin.bitrix24.errors import STOPPING
 from plugin.domain.problems import LATER, RECONNECT, Problem, after
 from plugin.limits import Lane, Slot, Wait
 from plugin.models import Connection, Organisation, Portal
@@ -95,9 +96,10 @@ class PortalRest:
 
     def _notice(self, problem: Problem) -> None:
         """A grant that is gone is written down at once, so that nobody tries it again and one banner can say so."""
-        if problem.code not in ("bitrix24.user_gone", "bitrix24.token_invalid"):
-            return
-        logins.bitrix24_gone(self.services, self.login_id, problem.code)
+        if problem.code in STOPPING:
+            note_service_problem(self.services, self.portal_id, problem.code)
+        elif problem.code in ("bitrix24.user_gone", "bitrix24.token_invalid"):
+            logins.bitrix24_gone(self.services, self.login_id, problem.code)
 
 
 def follow_move(services: Services, portal_id: int, token: str, location: str) -> str:
@@ -130,9 +132,12 @@ def portal_rest(services: Services, portal_id: int, user_id: int, lane: Lane, ti
 
 
 def service_rest(services: Services, portal_id: int, lane: Lane = "bulk") -> PortalRest:
-    """REST as the portal's service administrator (RULES 6)."""
+    """REST as the portal's service administrator (RULES 6). A portal that stopped us is asked nothing until it is looked at again (B§3.5)."""
     with services.db.reading() as session:
-        user_id = session.get_one(Portal, portal_id).service_user_id
+        portal = session.get_one(Portal, portal_id)
+    user_id = portal.service_user_id
+    if portal.service_problem in STOPPING:
+        raise Problem(portal.service_problem, RECONNECT)
     if user_id is None:
         raise Problem("portal.no_service_admin", RECONNECT)
     try:

@@ -40,7 +40,11 @@ def shorten(text: str, length: int) -> str:
     return f"{text[: length - len(mark) - 1].rstrip()}-{mark}"
 
 
+#: How every ContactNumber of ours begins, of whichever portal.
+OURS = "B24-"
+
+
 def contact_number(member_id: str, kind: Literal["company", "contact"], crm_id: int) -> str:
     """The ContactNumber of a CRM company or contact: `B24-<portal>-CO123` or `…-C45` (X§5.2)."""
     portal = re.sub(r"[^0-9a-z]", "", member_id.lower())[:8]
-    return f"B24-{portal}-{'CO' if kind == 'company' else 'C'}{crm_id}"
+    return f"{OURS}{portal}-{'CO' if kind == 'company' else 'C'}{crm_id}"

@@ -45,6 +45,9 @@ class Settings:
     stage_after_export: str = ""
     automatic: Literal["off", "stage", "new"] = "off"
     automatic_stage: str = ""
+    bring_documents: bool = False  # sales invoices made in Xero appear in the CRM
+    bring_contacts: bool = False
+    bring_contacts_from: str = ""  # the moment (ISO, UTC) that was switched on
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back to an equal value."""

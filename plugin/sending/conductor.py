@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from plugin import durations, jobs, leases
 from plugin.domain.problems import LATER, Problem
@@ -19,12 +20,13 @@ from plugin.kinds import crm_id_of, kind_of
 from plugin.limits import Lane, process_name
 from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
+from plugin.receiving import rhythm, sweeps
 from plugin.sending import pull, resolve, send, settle
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs
 from plugin.sending.work import Work
 from plugin.services import Services
-from plugin.talking import XeroBooks
+from plugin.talking import books_of
 
 log = logging.getLogger("plugin.sending")
 
@@ -37,7 +39,7 @@ def conduct(services: Services, organisation_id: int, should_stop: Callable[[], 
     """Answer an organisation's bell. Safe to call at any time, from any process; nothing happens while another one conducts."""
     bell = jobs.organisation_bell(organisation_id)
     with services.db.reading() as session:
-        if not jobs.anything_due(session, bell, KINDS, services.now()) and not _orphans(session, bell):
+        if not jobs.anything_due(session, bell, KINDS, services.now()) and not _orphans(session, bell) and not _lists_due(services, session, organisation_id):
             return
     pace = services.config.pace
     fence = leases.take(services.db, bell, process_name(), services.now(), durations.LEASE / pace)
@@ -57,8 +59,15 @@ def conduct(services: Services, organisation_id: int, should_stop: Callable[[], 
         services.bells.ring(bell)
 
 
-def _orphans(session: object, bell: str) -> bool:
-    return bool(session.scalar(select(Job.id).where(Job.bell == bell, Job.state == "running").limit(1)))  # type: ignore[attr-defined]
+def _orphans(session: Session, bell: str) -> bool:
+    return bool(session.scalar(select(Job.id).where(Job.bell == bell, Job.state == "running").limit(1)))
+
+
+def _lists_due(services: Services, session: Session, organisation_id: int) -> list[str]:
+    """Lists of the organisation that want reading again (RULES 32)."""
+    organisation = session.get(Organisation, organisation_id)
+    day_max = services.xero_limits.allowance(organisation.tenant_id)["day_max"] if organisation is not None else None
+    return rhythm.due(session, organisation_id, services.now(), day_max, services.config.pace)
 
 
 class _Turn:
@@ -78,7 +87,7 @@ class _Turn:
         until = time.monotonic() + durations.TURN / self.services.config.pace
         try:
             while time.monotonic() < until and not self.should_stop():
-                if self._paused() or not self._round(jobs.BULK):
+                if self._paused() or not (self._round(jobs.BULK) or self._sweep()):
                     return
         finally:
             if self.flight is not None:
@@ -115,6 +124,16 @@ class _Turn:
             # Whatever it was, no order is lost: what has not ended waits again, and the cause is told with it.
             log.exception("a run of %d jobs broke off", len(claimed))
             self._put_back([job.id for job in claimed], Problem("internal.error", LATER, cause=f"{type(error).__name__}: {error}"[:300]))
+        return True
+
+    def _sweep(self) -> bool:
+        """Nothing was ordered: read one list that is due. False when none is."""
+        with self.services.db.reading() as session:
+            due = _lists_due(self.services, session, self.organisation_id)
+            connection = rhythm.connection_of(session, self.organisation_id)
+        if not due or connection is None:
+            return False
+        sweeps.sweep(self._flight_through(connection), due[0])
         return True
 
     def _claim(self, kind: str, most: int, priority: int) -> list[Job]:
@@ -177,11 +196,13 @@ class _Turn:
         return found if found.organisation.id == self.organisation_id else Problem("portal.disconnected")
 
     def _flight(self, first: Ready) -> Flight:
+        with self.services.db.reading() as session:
+            return self._flight_through(session.get_one(Connection, first.connection.id))
+
+    def _flight_through(self, connection: Connection) -> Flight:
         """One flight a turn. Calls for several portals on one organisation go through the healthiest of their logins."""
         if self.flight is None:
-            with self.services.db.reading() as session:
-                connection = session.get_one(Connection, first.connection.id)
-            books = XeroBooks(self.services, self.organisation_id, first.organisation.tenant_id, connection.xero_login_id, "bulk")
+            books = books_of(self.services, connection, "bulk")
             self.flight = Flight(self.services, books, self.bell, self.fence, self.should_stop, self._between)
         return self.flight
 

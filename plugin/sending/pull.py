@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from sqlalchemy import select
 
-from plugin import directory, durations, jobs, leases
+from plugin import leases
 from plugin.domain.ledger import Document
 from plugin.domain.problems import Problem
 from plugin.kinds import Kind
 from plugin.limits import Lane
-from plugin.models import Connection, Job, Link
+from plugin.models import Job, Link
+from plugin.receiving import changes
 from plugin.sending.flight import Flight
-from plugin.sending.record import Recorder, end_jobs, order_write_back, see, shown_fingerprint, today_of
+from plugin.sending.record import Recorder, end_jobs, facts
 from plugin.sending.work import Work, by_kind
 from plugin.xero.client import Caller
 
@@ -68,58 +68,16 @@ def _links(flight: Flight, kind: Kind, works: Sequence[Work]) -> dict[tuple[int,
 def _pass(flight: Flight, kind: Kind, books: Caller, ids: Sequence[str]) -> dict[str, Document]:
     """One modified-since pass over the whole organisation; every linked document that it brings is recorded, asked for or not.
 
-    What it does not bring has not changed since the watermark. Without one the first pass reads everything once.
+    What it does not bring has not changed since the watermark.
     """
-    services = flight.services
-    with services.db.reading() as session:
-        mark = directory.watermark(session, flight.books.organisation_id, kind.watermark)
-    since = mark - timedelta(seconds=durations.OVERLAP) if mark else None
-    found: dict[str, Document] = {}
-    newest, page, pages = mark, 1, 1
-    while page <= pages:
-        part, pages = kind.xero.modified(books, since, page, summary=True)
-        found |= {one.id: one for one in part}
-        newest = max([one.updated_at for one in part if one.updated_at] + ([newest] if newest else []), default=None)
-        page += 1
-    wanted = set(ids)
-    _record_others(flight, kind, [one for one in found.values() if one.id not in wanted])
-    now = services.now()
-    with services.db.transaction() as tx:
-        leases.check(tx, flight.lease, flight.fence)
-        directory.set_watermark(tx, flight.books.organisation_id, kind.watermark, newest or now, now)
+    wanted, found = set(ids), dict[str, Document]()
+
+    def keep(part: Sequence[Document]) -> None:
+        found.update((one.id, one) for one in part if one.id in wanted)
+        changes.record(flight, kind, [one for one in part if one.id not in wanted])
+
+    changes.read_modified(flight, kind, books, keep)
     return found
-
-
-def _record_others(flight: Flight, kind: Kind, brought: Sequence[Document]) -> None:
-    """Linked documents that nobody asked for: orders are made for those that changed, so that no later pass misses them."""
-    services, now = flight.services, flight.services.now()
-    by_id = {one.id: one for one in brought}
-    ids = list(by_id)
-    for start in range(0, len(ids), CHUNK):
-        with services.db.transaction() as tx:
-            leases.check(tx, flight.lease, flight.fence)
-            query = (
-                select(Link)
-                .join(
-                    Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None)
-                )
-                .where(
-                    Link.organisation_id == flight.books.organisation_id,
-                    Link.xero_kind == kind.name,
-                    Link.xero_id.in_(ids[start : start + CHUNK]),
-                    Link.ended_at.is_(None),
-                )
-            )
-            bell = jobs.organisation_bell(flight.books.organisation_id)
-            orders: dict[int, list[jobs.Order]] = {}
-            for link in tx.scalars(query):
-                updated = by_id[link.xero_id].updated_at
-                if updated is None or link.xero_updated_at is None or updated > link.xero_updated_at:
-                    order = jobs.Order(link.portal_id, jobs.PULL, kind.subject(link.crm_id), bell, link.organisation_id, jobs.EVENTS)
-                    order = replace(order, cause=jobs.SWEEP, caused_at=updated)
-                    orders.setdefault(link.portal_id, []).append(order)
-            for of_portal in orders.values():
-                jobs.order_many(tx, of_portal, now)
 
 
 def _record(flight: Flight, works: Sequence[Work], links: dict[tuple[int, int], Link], found: dict[str, Document], by_ids: bool) -> None:
@@ -143,26 +101,11 @@ def _record(flight: Flight, works: Sequence[Work], links: dict[tuple[int, int], 
 
 
 def _changed(recorder: Recorder, one: Work, link: Link, document: Document) -> bool:
-    """Record one document. Older news than the link has seen is ignored; equal times are decided by what it says (RULES 22)."""
-    if document.updated_at and link.xero_updated_at and document.updated_at < link.xero_updated_at:
+    """Record one document, and that its job is done."""
+    before = facts(link)
+    if not changes.take(recorder, one.job, link, document, one.ready.organisation):
         return False
-    was, amount = link.xero_word, link.amount_due
-    changed = see(link, document, today_of(one.ready.organisation, recorder.now))
-    if not changed and link.written == shown_fingerprint(link):
-        return False
-    recorder.end(one.job, "updated" if changed else "unchanged")
-    if changed:
-        recorder.say(
-            one.job,
-            "activity.status_changed",
-            xero_id=document.id,
-            number=document.number,
-            before=was,
-            after=link.xero_word,
-            due_before=str(amount),
-            due=str(link.amount_due),
-        )
-    order_write_back(recorder, one.job, link, was=was)
+    recorder.end(one.job, "updated" if facts(link) != before else "unchanged")
     return True
 
 

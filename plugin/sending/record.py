@@ -27,6 +27,28 @@ from plugin.services import Services
 _Told = tuple[str, str, str, str]
 
 
+@dataclass(frozen=True)
+class Unasked:
+    """What a job would say of a document that nobody asked for: a sweep found it changed."""
+
+    portal_id: int
+    organisation_id: int | None
+    subject: str
+    kind: str = ""
+    caused_at: datetime | None = None
+    cause: str = jobs.SWEEP
+    priority: int = jobs.EVENTS
+    acting_user: int | None = None
+
+    @classmethod
+    def of(cls, link: Link, changed_at: datetime | None = None) -> Unasked:
+        """`changed_at`: a change at this moment; without, time alone did it, and there is nothing to be timed."""
+        return cls(link.portal_id, link.organisation_id, f"{link.crm_kind}:{link.crm_id}", jobs.PULL if changed_at else "", changed_at)
+
+
+About = Job | Unasked
+
+
 @dataclass
 class Recorder:
     """Collects what one transaction records, and writes it in few statements at its end: fifty documents cost hardly more than one."""
@@ -44,7 +66,7 @@ class Recorder:
     _waiting: dict[tuple[datetime, str, str, str, float], list[int]] = field(default_factory=dict)
     _orders: dict[tuple[int, str, str], Callable[[], jobs.Order]] = field(default_factory=dict)
 
-    def say(self, job: Job, code: str, **params: Any) -> None:
+    def say(self, job: About, code: str, **params: Any) -> None:
         """A sentence about this job's document."""
         self.activities.append(
             activity.row(
@@ -60,7 +82,7 @@ class Recorder:
             )
         )
 
-    def _name(self, job: Job) -> str:
+    def _name(self, job: About) -> str:
         if job.acting_user is None:
             return ""
         key = (job.portal_id, job.acting_user)
@@ -135,7 +157,7 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def order_write_back(recorder: Recorder, job: Job, link: Link, *, was: str = "", log: dict[str, Any] | None = None, anew: bool = False) -> None:
+def order_write_back(recorder: Recorder, job: About, link: Link, *, was: str = "", log: dict[str, Any] | None = None, anew: bool = False) -> None:
     """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written.
 
     `anew`: the fields are written even if they show the same already. What Xero told first is timed until the CRM shows it.
@@ -254,12 +276,17 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str) -> L
 
 def see(link: Link, document: Document, today: date) -> bool:
     """Take over what Xero authors: number, status, amounts, dates. True when any of it changed."""
-    before = (link.number, link.xero_status, link.xero_word, link.amount_due, link.amount_paid, link.paid_on)
+    before = facts(link)
     link.number, link.xero_status, link.xero_word = document.number, document.status, status_word(document, today)
     link.xero_updated_at = document.updated_at or link.xero_updated_at
     link.total, link.amount_due, link.amount_paid = document.total, document.amount_due, document.amount_paid + document.amount_credited
     link.currency, link.paid_on, link.due_date = document.currency, document.fully_paid_on, document.due_date
-    return before != (link.number, link.xero_status, link.xero_word, link.amount_due, link.amount_paid, link.paid_on)
+    return before != facts(link)
+
+
+def facts(link: Link) -> tuple[Any, ...]:
+    """What Xero authors and people see, as the link knows it."""
+    return (link.number, link.xero_status, link.xero_word, link.amount_due, link.amount_paid, link.paid_on)
 
 
 def shown_fingerprint(link: Link) -> str:

@@ -284,6 +284,15 @@ def invoices_modified(
     return tuple(parse_document(one, full=not summary) for one in found), page_count(answer, page, len(found), page_size)
 
 
+def invoices_of_status(call: Caller, statuses: Sequence[str], page: int) -> tuple[tuple[Document, ...], int]:
+    """One page of everything in these statuses, as summaries, and how many pages there are."""
+    params = {"Statuses": ",".join(statuses), "page": str(page), "pageSize": str(PAGE_SIZE), "order": "UpdatedDateUTC ASC"}
+    params |= {"unitdp": "4", "summaryOnly": "true"}
+    answer = call("GET", "Invoices", params=params)
+    found = rows(answer, "Invoices")
+    return tuple(parse_document(one, full=False) for one in found), page_count(answer, page, len(found))
+
+
 def invoice(call: Caller, identity: str) -> Document | None:
     """One document in full, or None where Xero has none of this id."""
     found = single(call, f"Invoices/{segment(identity)}", "Invoices", {"unitdp": "4"})

@@ -1,0 +1,113 @@
+"""What was made in Xero and shall appear in a portal: noted here once, in the conductor's turn, and ordered from the portal's worker.
+
+A portal gets it only if it switched that on, only from its start date on (RULES 9), and never what a portal sent (RULES 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from plugin import directory, jobs, leases
+from plugin.db import Transaction
+from plugin.domain.compare import GONE
+from plugin.domain.ledger import Document
+from plugin.domain.numbers import OURS
+from plugin.domain.settings import Settings
+from plugin.models import Arrival, Call, Connection, DirectoryEntry, Job, Link, Portal
+from plugin.portals import current_settings, ensure_row
+from plugin.sending.flight import Flight
+
+INVOICE, CONTACT = "invoice", "contact"
+#: The way of a link that an arrival made; all others mean that the document was in the CRM first.
+IMPORTED = "imported"
+#: In the Url of every document that was sent from a CRM, whichever (RULES 11).
+_FROM_A_CRM = "/crm/type/31/details/"
+SUBJECT = "arrivals"
+
+
+def consider_documents(flight: Flight, brought: Sequence[Document]) -> None:
+    """Note the sales invoices among these that nobody sent, for each portal that wants them."""
+    made_there = [one for one in brought if one.type == "ACCREC" and one.status not in GONE and _FROM_A_CRM not in one.url]
+    if not made_there:
+        return
+    with flight.services.db.transaction() as tx:
+        leases.check(tx, flight.lease, flight.fence)
+        for portal_id, settings in _portals(tx, flight.books.organisation_id):
+            if settings.bring_documents:
+                _note(flight, tx, portal_id, INVOICE, [one.id for one in made_there if not_before(settings, one)])
+
+
+def not_before(settings: Settings, document: Document) -> bool:
+    """Nothing older than the start date is imported by itself (RULES 9)."""
+    return settings.start_date is not None and document.date is not None and document.date >= settings.start_date
+
+
+def consider_contacts(flight: Flight) -> None:
+    """Note the contacts that appeared in Xero since a portal asked for them."""
+    organisation_id = flight.books.organisation_id
+    with flight.services.db.transaction() as tx:
+        leases.check(tx, flight.lease, flight.fence)
+        for portal_id, settings in _portals(tx, organisation_id):
+            if settings.bring_contacts and settings.bring_contacts_from:
+                new = select(DirectoryEntry.xero_id).where(
+                    DirectoryEntry.organisation_id == organisation_id,
+                    DirectoryEntry.kind == directory.CONTACT,
+                    DirectoryEntry.active,
+                    DirectoryEntry.appeared_at >= datetime.fromisoformat(settings.bring_contacts_from),
+                    ~DirectoryEntry.code.startswith(OURS),
+                )
+                _note(flight, tx, portal_id, CONTACT, list(tx.scalars(new)))
+
+
+def _portals(session: Session, organisation_id: int) -> list[tuple[int, Settings]]:
+    """Portals that are connected to it and set up, with what they chose. One whose connection is in trouble gets its share later."""
+    ids = session.scalars(
+        select(Connection.portal_id)
+        .join(Portal, (Portal.id == Connection.portal_id) & Portal.uninstalled_at.is_(None))
+        .where(Connection.organisation_id == organisation_id, Connection.ended_at.is_(None))
+    ).all()
+    held = [(portal_id, current_settings(session, portal_id, organisation_id)) for portal_id in ids]
+    return [(portal_id, found[1]) for portal_id, found in held if found is not None]
+
+
+def _note(flight: Flight, tx: Transaction, portal_id: int, kind: str, xero_ids: Sequence[str]) -> None:
+    services, organisation_id = flight.services, flight.books.organisation_id
+    new = [one for one in xero_ids if not known(tx, portal_id, organisation_id, kind, one)]
+    if not new:
+        return
+    now, bell = services.now(), jobs.portal_bell(portal_id)
+    for xero_id in new:
+        ensure_row(tx, Arrival, portal_id=portal_id, organisation_id=organisation_id, xero_kind=kind, xero_id=xero_id, created_at=now)
+    jobs.order(tx, jobs.Order(portal_id, jobs.BRING, SUBJECT, bell, organisation_id, jobs.BULK), now)
+    tx.after_commit(lambda: services.bells.ring(bell))
+
+
+def known(session: Session, portal_id: int, organisation_id: int, kind: str, xero_id: str) -> bool:
+    """Was it noted before, is it linked here, or was it sent by any portal?"""
+    noted = exists().where(Arrival.portal_id == portal_id, Arrival.organisation_id == organisation_id, Arrival.xero_kind == kind, Arrival.xero_id == xero_id)
+    return bool(session.scalar(select(noted))) or linked(session, portal_id, organisation_id, kind, xero_id)
+
+
+def linked(session: Session, portal_id: int, organisation_id: int, kind: str, xero_id: str) -> bool:
+    """Does this portal have it already, or did another one send it? Documents: also when the link has ended."""
+    same = (Link.organisation_id == organisation_id, Link.xero_kind == kind, Link.xero_id == xero_id)
+    here = exists().where(*same, Link.portal_id == portal_id, *((Link.ended_at.is_(None),) if kind == CONTACT else ()))
+    if kind == CONTACT:
+        return bool(session.scalar(select(here)))
+    return bool(session.scalar(select(here | exists().where(*same, Link.how != IMPORTED))))
+
+
+def unsettled(session: Session, organisation_id: int, before: datetime) -> bool:
+    """Is a call open that may have made something before this moment? Then nobody knows yet whose it is."""
+    held = select(Job.id).join(Call, Call.id == Job.call_id).where(Job.organisation_id == organisation_id, Job.call_id.is_not(None), Call.sent_at <= before)
+    return session.scalar(held.limit(1)) is not None
+
+
+def ours(session: Session, portal_id: int, xero_id: str) -> bool:
+    """Is this document being brought into the portal by us? The portal's report of that orders nothing."""
+    mine = (Arrival.portal_id == portal_id, Arrival.xero_id == xero_id, Arrival.state.in_(("announced", "made")))
+    return bool(session.scalar(select(exists().where(*mine))))

@@ -1,0 +1,119 @@
+"""Linked documents as Xero has them now: what is newer than the link has seen is recorded and written back, the rest costs nothing.
+
+Older news is ignored; equal times are decided by what the document says (RULES 22).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Select, exists, select
+
+from plugin import directory, durations, jobs, leases
+from plugin.domain.ledger import Document
+from plugin.models import Connection, Job, Link, Organisation
+from plugin.sending.flight import Flight
+from plugin.sending.record import About, Recorder, Unasked, order_write_back, see, shown_fingerprint, today_of
+from plugin.xero import documents
+from plugin.xero.client import Caller
+
+#: The watermark of the organisation's documents; the first synchronisation sets it.
+DOCUMENTS = "documents"
+CHUNK = 500
+#: A webhook may take its time; what changed later than this is not yet missed.
+GRACE = timedelta(minutes=5)
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_modified(flight: Flight, books: Caller, found: Callable[[Sequence[Document]], None]) -> None:
+    """One modified-since pass over the organisation's invoices and bills, page by page; the watermark moves when the last page is recorded.
+
+    Without a watermark everything is read once.
+    """
+    services, organisation_id = flight.services, flight.books.organisation_id
+    with services.db.reading() as session:
+        mark = directory.watermark(session, organisation_id, DOCUMENTS)
+    since = mark - timedelta(seconds=durations.OVERLAP) if mark else None
+    newest, page, pages = mark, 1, 1
+    while page <= pages:
+        part, pages = documents.invoices_modified(books, since, page, summary=True)
+        newest = max([one.updated_at for one in part if one.updated_at] + ([newest] if newest else []), default=None)
+        found(part)
+        flight.between()
+        page += 1
+    now = services.now()
+    with services.db.transaction() as tx:
+        leases.check(tx, flight.lease, flight.fence)
+        directory.set_watermark(tx, organisation_id, DOCUMENTS, newest or now, now)
+
+
+def record(flight: Flight, brought: Sequence[Document]) -> int:
+    """Take over what changed in linked documents, in every portal that has them. Returns how many links changed."""
+    services, now = flight.services, flight.services.now()
+    by_id = {one.id: one for one in brought}
+    ids, count = list(by_id), 0
+    for start in range(0, len(ids), CHUNK):
+        with services.db.transaction() as tx:
+            leases.check(tx, flight.lease, flight.fence)
+            organisation = tx.get_one(Organisation, flight.books.organisation_id)
+            recorder = Recorder(services, tx, now)
+            unheard: set[str] = set()
+            for link in tx.scalars(live_links(organisation.id, ids[start : start + CHUNK])):
+                document, before = by_id[link.xero_id], link.xero_updated_at
+                if not take(recorder, Unasked.of(link, document.updated_at), link, document, organisation):
+                    continue
+                count += 1
+                if _was_due(organisation, document, before, now) and not _ordered(recorder, link):
+                    unheard.add(document.id)
+            organisation.unheard += len(unheard)
+            recorder.finish()
+    return count
+
+
+def live_links(organisation_id: int, xero_ids: Sequence[str]) -> Select[Link]:
+    return (
+        select(Link)
+        .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
+        .where(Link.organisation_id == organisation_id, Link.xero_kind == "invoice", Link.xero_id.in_(xero_ids), Link.ended_at.is_(None))
+    )
+
+
+def _was_due(organisation: Organisation, document: Document, before: datetime | None, now: datetime) -> bool:
+    """Should a webhook have told of this change, and did none come since (RULES 35)?"""
+    at = document.updated_at
+    return at is not None and (before is None or at > before) and (organisation.heard_at or _BEGINNING) < at < now - GRACE
+
+
+def _ordered(recorder: Recorder, link: Link) -> bool:
+    """It was announced, and its reading waits for its turn."""
+    mine = (Job.portal_id == link.portal_id, Job.kind == jobs.PULL, Job.subject == f"{link.crm_kind}:{link.crm_id}", Job.state != "done")
+    return bool(recorder.tx.scalar(select(exists().where(*mine))))
+
+
+def take(recorder: Recorder, about: About, link: Link, document: Document, organisation: Organisation) -> bool:
+    """Record one document if it is news for the link, and order the write-back. False: nothing is new and everything is shown."""
+    if document.updated_at and link.xero_updated_at and document.updated_at < link.xero_updated_at:
+        return False
+    was, amount = link.xero_word, link.amount_due
+    changed = see(link, document, today_of(organisation, recorder.now))
+    if not changed and link.written == shown_fingerprint(link):
+        return False
+    if changed:
+        tell(recorder, about, link, was, amount)
+    order_write_back(recorder, about, link, was=was)
+    return True
+
+
+def tell(recorder: Recorder, about: About, link: Link, was: str, due_before: object) -> None:
+    """The sentence about a status or an amount that is another one now."""
+    recorder.say(
+        about,
+        "activity.status_changed",
+        xero_id=link.xero_id,
+        number=link.number,
+        before=was,
+        after=link.xero_word,
+        due_before=str(due_before),
+        due=str(link.amount_due),
+    )
