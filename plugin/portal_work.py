@@ -20,6 +20,7 @@ from plugin.kinds import Kind, crm_id_of, kind_of
 from plugin.limits import process_name
 from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation
 from plugin.portals import current_settings
+from plugin.receiving import bringing
 from plugin.sending.record import shown_fingerprint
 from plugin.services import Services
 from plugin.talking import PortalRest, service_rest
@@ -30,7 +31,7 @@ from plugin.xero.documents import deep_link
 
 log = logging.getLogger("plugin.portal_work")
 
-ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.TROUBLE)
+ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.BRING, jobs.TROUBLE)
 KINDS = (*ALONE, jobs.WRITE_BACK)
 TOGETHER = 45
 #: The portal's clock and ours agree to this much.
@@ -140,6 +141,11 @@ def _notify(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[
 
 def _trouble(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
     troubles.tell(services, portal_id, claimed[0].subject.partition(":")[2])
+    return {claimed[0].id: None}
+
+
+def _bring(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    bringing.bring(services, portal_id)
     return {claimed[0].id: None}
 
 
@@ -301,6 +307,7 @@ _DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None
     jobs.PREPARE: _prepare,
     jobs.FIRST_RUN: _first_run,
     jobs.NOTIFY: _notify,
+    jobs.BRING: _bring,
     jobs.TROUBLE: _trouble,
     jobs.WRITE_BACK: _write_back,
 }

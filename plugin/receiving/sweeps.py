@@ -137,7 +137,11 @@ def order_readings(flight: Flight, tx: Transaction, xero_ids: set[str]) -> None:
     bell = jobs.organisation_bell(flight.books.organisation_id)
     found = list(tx.scalars(changes.live_links(flight.books.organisation_id, sorted(xero_ids)))) if xero_ids else []
     for link in found:
-        jobs.order(tx, jobs.Order(link.portal_id, jobs.PULL, f"{link.crm_kind}:{link.crm_id}", bell, link.organisation_id, jobs.EVENTS), flight.services.now())
+        jobs.order(
+            tx,
+            jobs.Order(link.portal_id, jobs.PULL, f"{link.crm_kind}:{link.crm_id}", bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP),
+            flight.services.now(),
+        )
     if found:
         tx.after_commit(lambda: flight.services.bells.ring(bell))
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from plugin.models import Batch, Callback, Connection, Job, Portal
+from plugin.receiving import rhythm
 from plugin.services import Services
 
 
@@ -35,12 +36,14 @@ def metrics(services: Services) -> str:
         batches = session.scalar(select(func.count()).select_from(Batch).where(Batch.state == "running"))
         callbacks = session.scalar(select(func.count()).select_from(Callback))
         open_callbacks = session.scalar(select(func.count()).select_from(Callback).where(Callback.done_at.is_(None)))
+        without_news = rhythm.silent(session)
     waited = (services.now() - oldest).total_seconds() if oldest else 0.0
     lines += [
         f"tallybridge_oldest_due_seconds {waited:.1f}",
         f"tallybridge_portals {portals}",
         f"tallybridge_connections {connections}",
         f"tallybridge_connections_broken {broken}",
+        f"tallybridge_organisations_without_news {without_news}",
         f"tallybridge_batches_running {batches}",
         f"tallybridge_callbacks_kept {callbacks}",
         f"tallybridge_callbacks_open {open_callbacks}",

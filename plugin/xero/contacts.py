@@ -15,7 +15,7 @@ from plugin.wire import Answer
 from plugin.xero.body import encode, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, comma_lists, page_count, rows, segment, single
 from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
-from plugin.xero.parse import guid, moment, text
+from plugin.xero.parse import guid, moment, objects, text
 
 #: PUT creates; POST with an existing name would overwrite a stranger's contact (X§5.4).
 CREATE_METHOD = "PUT"
@@ -60,6 +60,51 @@ def contacts_by_ids(call: Caller, ids: Iterable[str]) -> tuple[Contact, ...]:
         params = {"IDs": ",".join(chunk), "includeArchived": "true", "page": "1"}
         found += [parse_contact(one) for one in rows(call("GET", "Contacts", params=params), "Contacts")]
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A contact with what only a full reading tells: what a customer of the CRM is made from."""
+
+    contact: Contact
+    phones: tuple[tuple[str, str], ...] = ()  # (WORK | MOBILE | FAX, number), in the CRM's words
+    addresses: tuple[Address, ...] = ()
+    company_number: str = ""
+
+
+def cards_by_ids(call: Caller, ids: Iterable[str]) -> tuple[Card, ...]:
+    """These contacts in full, archived ones too."""
+    found: list[Card] = []
+    for chunk in comma_lists(ids):
+        params = {"IDs": ",".join(chunk), "includeArchived": "true", "page": "1", "pageSize": str(PAGE_SIZE)}
+        found += [_card(one) for one in rows(call("GET", "Contacts", params=params), "Contacts")]
+    return tuple(found)
+
+
+def _card(found: dict[str, Any]) -> Card:
+    words = {theirs: ours for ours, theirs in PHONES.items()}
+    phones = [(words[kind], number) for one in objects(found.get("Phones")) if (kind := text(one.get("PhoneType"))) in words and (number := _number(one))]
+    addresses = [made for one in objects(found.get("Addresses")) if (made := _crm_address(one))]
+    return Card(parse_contact(found), tuple(phones), tuple(addresses), text(found.get("CompanyNumber")))
+
+
+def _number(found: dict[str, Any]) -> str:
+    """Country and area code, where Xero keeps them apart (X§5.3), before the number."""
+    country, area, number = (text(found.get(name)).strip() for name in ("PhoneCountryCode", "PhoneAreaCode", "PhoneNumber"))
+    return " ".join(part for part in (f"+{country.lstrip('+')}" if country else "", area, number) if part) if number else ""
+
+
+def _crm_address(found: dict[str, Any]) -> Address | None:
+    """Xero's POBOX is where post goes, STREET the physical address; its region is the CRM's PROVINCE (B§8.7)."""
+    type_id = {"POBOX": 8, "STREET": 1}.get(text(found.get("AddressType")))
+    lines = [line for number in range(1, 5) if (line := text(found.get(f"AddressLine{number}")).strip())]
+    places = {ours: text(found.get(theirs)).strip() for ours, theirs in _PLACES.items()}
+    if type_id is None or not (lines or any(places.values())):
+        return None
+    return Address(type_id, line1=lines[0] if lines else "", line2=", ".join(lines[1:]), **places)
+
+
+_PLACES = {"city": "City", "province": "Region", "postal_code": "PostalCode", "country": "Country"}
 
 
 def contact_by_number(call: Caller, number: str) -> Contact | None:

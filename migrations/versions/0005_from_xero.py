@@ -1,6 +1,6 @@
 """What comes from Xero by itself: sweeps, overdue, arrivals, troubles told once
 
-Revision: 0003, after 0002
+Revision: 0005, after 0004
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
