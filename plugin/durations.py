@@ -35,10 +35,12 @@ OVERLAP = 300.0
 #: Lists of an organisation, read again once for all its portals (`receiving/rhythm.py` holds the table).
 SWEEP_DOCUMENTS = 3 * 3600.0
 SWEEP_UNHEARD = 1800.0
+SWEEP_WITHOUT_NEWS = 3600.0
 SWEEP_UNHEARD_LARGE = 600.0
 SWEEP_LISTS = 86400.0
-#: News wants a list at most so often; one that could not be read is tried again after this long.
-SWEEP_SOON = 10.0
+#: News wants the documents, or another list, at most so often: our own writes are news too. One that could not be read is tried again after this long.
+SWEEP_SOON = 15.0
+SWEEP_LATER = 60.0
 SWEEP_AGAIN = 900.0
 #: How often the sweep looks which organisation is due, whose day has turned, and whom a trouble has to be told.
 LOOK_EVERY = 30.0

@@ -17,7 +17,7 @@ from plugin import bells, portal_work
 from plugin.domain.problems import Problem
 from plugin.sending import conductor
 from plugin.services import Services
-from plugin.usecases import take_events
+from plugin.usecases import take_events, take_webhooks
 
 log = logging.getLogger("plugin.worker")
 
@@ -38,6 +38,8 @@ def answer(bell: str) -> None:
             portal_work.work(_services, int(number), stopping.is_set)
         elif kind == "inbox:portal":
             take_events.drain(_services, int(number), stopping.is_set)
+        elif kind == "inbox:organisation":
+            take_webhooks.drain(_services, int(number), stopping.is_set)
         else:
             log.warning("no one answers the bell %r", bell)
     except Problem as problem:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from plugin.bitrix24.client import Command, Rest
 from plugin.bitrix24.fields import BY_SHORT, Value, encoded
+from plugin.bitrix24.kinds import INVOICE
 from plugin.bitrix24.packing import groups, rows_under
-from plugin.bitrix24.shapes import COMPANY, CONTACT, INVOICE
+from plugin.bitrix24.shapes import COMPANY, CONTACT
 from plugin.bitrix24.values import amount, ident, text
 from plugin.domain.brought import NewRow
 from plugin.domain.crm import Address
@@ -61,7 +62,7 @@ class NewCustomer:
 
 def marked_invoices(rest: Rest, xero_ids: Iterable[str]) -> dict[str, int]:
     """Invoices that carry the mark of one of these documents: XeroID → id, the oldest where somebody copied one."""
-    return _marked(rest, INVOICE, "xmlId", {}, xero_ids)
+    return _marked(rest, INVOICE.type_id, "xmlId", {}, xero_ids)
 
 
 def marked_customers(rest: Rest, kind: Kind, xero_ids: Iterable[str]) -> dict[str, int]:
@@ -82,9 +83,16 @@ def _marked(rest: Rest, type_id: int, name: str, extra: Mapping[str, Any], xero_
 def alike_invoices(rest: Rest, numbers: Iterable[str], xero_ids: Iterable[str]) -> list[int]:
     """Ids of invoices that have one of these numbers, or whose own field names one of these documents."""
     found: list[int] = []
-    for name, values in (("accountNumber", numbers), (BY_SHORT["xero_id"].name, xero_ids)):
+    for name, values in ((INVOICE.number, numbers), (BY_SHORT["xero_id"].name(INVOICE), xero_ids)):
         for group in groups(dict.fromkeys(one for one in values if one)):
-            wanted = {"entityTypeId": INVOICE, "useOriginalUfNames": "Y", "select": ["id"], "filter": {f"@{name}": group}, "order": {"id": "ASC"}, "start": -1}
+            wanted = {
+                "entityTypeId": INVOICE.type_id,
+                "useOriginalUfNames": "Y",
+                "select": ["id"],
+                "filter": {f"@{name}": group},
+                "order": {"id": "ASC"},
+                "start": -1,
+            }
             found += [number for row in rows_under(rest.call("crm.item.list", wanted), "items") if (number := ident(row.get("id")))]
     return list(dict.fromkeys(found))
 
@@ -115,10 +123,10 @@ def _invoice_command(one: NewInvoice, with_number: bool = True) -> Command:
         "contactId": one.contact_id or "",
         "mycompanyId": one.seller_id or "",
         "currencyId": one.currency,
-        **encoded(one.fields),
+        **encoded(INVOICE, one.fields),
     }
     given = {name: value for name, value in fields.items() if value != ""}
-    return "crm.item.import", {"entityTypeId": INVOICE, "useOriginalUfNames": "Y", "fields": {**given, "isManualOpportunity": "N"}}
+    return "crm.item.import", {"entityTypeId": INVOICE.type_id, "useOriginalUfNames": "Y", "fields": {**given, "isManualOpportunity": "N"}}
 
 
 def set_rows(rest: Rest, rows: Mapping[int, Sequence[NewRow]]) -> dict[int, Problem]:
@@ -126,7 +134,8 @@ def set_rows(rest: Rest, rows: Mapping[int, Sequence[NewRow]]) -> dict[int, Prob
     refused: dict[int, Problem] = {}
     for group in groups(((id_, some) for id_, some in rows.items() if some), TOGETHER):
         commands = {
-            f"r{id_}": ("crm.item.productrow.set", {"ownerType": "SI", "ownerId": id_, "productRows": [_row(one) for one in some]}) for id_, some in group
+            f"r{id_}": ("crm.item.productrow.set", {"ownerType": INVOICE.owner_type, "ownerId": id_, "productRows": [_row(one) for one in some]})
+            for id_, some in group
         }
         reply = rest.batch(commands)
         refused |= {id_: reply.errors[f"r{id_}"] for id_, _ in group if f"r{id_}" in reply.errors}
@@ -143,14 +152,14 @@ def totals(rest: Rest, ids: Iterable[int]) -> dict[int, Decimal]:
     """What the CRM makes of them."""
     found: dict[int, Decimal] = {}
     for group in groups(dict.fromkeys(ids)):
-        params = {"entityTypeId": INVOICE, "select": ["id", "opportunity"], "filter": {"@id": group}, "order": {"id": "ASC"}, "start": -1}
+        params = {"entityTypeId": INVOICE.type_id, "select": ["id", "opportunity"], "filter": {"@id": group}, "order": {"id": "ASC"}, "start": -1}
         found |= {ident(row.get("id")) or 0: amount(row.get("opportunity")) for row in rows_under(rest.call("crm.item.list", params), "items")}
     return found
 
 
 def fix_total(rest: Rest, id_: int, total: Decimal) -> None:
     """The total as Xero has it, whatever the rows add up to."""
-    rest.call("crm.item.update", {"entityTypeId": INVOICE, "id": id_, "fields": {"isManualOpportunity": "Y", "opportunity": total}})
+    rest.call("crm.item.update", {"entityTypeId": INVOICE.type_id, "id": id_, "fields": {"isManualOpportunity": "Y", "opportunity": total}})
 
 
 def import_customers(rest: Rest, wanted: Sequence[NewCustomer]) -> dict[str, int | Problem]:

@@ -41,6 +41,11 @@ def consider_documents(flight: Flight, brought: Sequence[Document]) -> None:
                 _note(flight, tx, portal_id, INVOICE, [one.id for one in made_there if not_before(settings, one)])
 
 
+def anybody_wants_documents(session: Session, organisation_id: int) -> bool:
+    """Has some portal switched on that invoices made in Xero appear in it?"""
+    return any(settings.bring_documents for _, settings in _portals(session, organisation_id))
+
+
 def not_before(settings: Settings, document: Document) -> bool:
     """Nothing older than the start date is imported by itself (RULES 9)."""
     return settings.start_date is not None and document.date is not None and document.date >= settings.start_date

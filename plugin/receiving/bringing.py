@@ -30,6 +30,7 @@ from plugin.domain.matching import Listed, match_contact, may_link, person_name
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem, after
 from plugin.domain.statuses import status_word
+from plugin.kinds import INVOICE
 from plugin.models import Arrival, Link
 from plugin.portals import Ready, ready
 from plugin.receiving import arrivals
@@ -109,7 +110,7 @@ class _Bringing:
     def _without_alike(self, new: Sequence[Document], by_id: dict[str, Arrival]) -> list[Document]:
         """What already exists is linked, not repeated (RULES 10): an invoice that names the document or has its number and agrees."""
         ids = crm.alike_invoices(self.rest, [one.number for one in new], [one.id for one in new]) if new else []
-        held = list(documents.read_invoices(self.rest, ids, as_admin=True, details=False).invoices.values()) if ids else []
+        held = list(documents.read_documents(self.rest, INVOICE.crm, ids, as_admin=True, details=False).documents.values()) if ids else []
         left = []
         for document in new:
             alike = [one for one in held if document.id == one.fields.get("xero_id", "").lower() or (document.number and one.number == document.number)]
@@ -197,7 +198,7 @@ class _Bringing:
         for document, crm_id in made:
             if totals.get(crm_id, document.total) != document.total:
                 crm.fix_total(self.rest, crm_id, document.total)
-        read = documents.read_invoices(self.rest, [crm_id for _, crm_id in made], as_admin=True, details=False).invoices
+        read = documents.read_documents(self.rest, INVOICE.crm, [crm_id for _, crm_id in made], as_admin=True, details=False).documents
         for document, crm_id in made:
             if crm_id in read:
                 self._link(by_id[document.id], document, read[crm_id], arrivals.IMPORTED)
@@ -308,12 +309,12 @@ class _Bringing:
             tx.flush()
             self._set(tx, arrival, "made" if how == arrivals.IMPORTED else "linked", now, crm_kind="invoice", crm_id=invoice.id)
             code = "activity.brought" if how == arrivals.IMPORTED else "activity.linked"
-            who: dict[str, Any] = {"organisation_id": organisation_id, "subject": f"invoice:{invoice.id}", "xero_id": document.id, "cause": jobs.SWEEP}
+            who: dict[str, Any] = {"organisation_id": organisation_id, "subject": INVOICE.subject(invoice.id), "xero_id": document.id, "cause": jobs.SWEEP}
             activity.record(tx, portal_id, code, now, **who, number=document.number, total=str(document.total), currency=document.currency)
             if how != arrivals.IMPORTED:
                 bell = jobs.portal_bell(portal_id)
                 payload = {"link": link.id, "stage": False}
-                jobs.order(tx, jobs.Order(portal_id, jobs.WRITE_BACK, f"back:{invoice.id}", bell, organisation_id, jobs.BULK, None, payload), now)
+                jobs.order(tx, jobs.Order(portal_id, jobs.WRITE_BACK, INVOICE.back_subject(invoice.id), bell, organisation_id, jobs.BULK, None, payload), now)
                 tx.after_commit(lambda: self.services.bells.ring(bell))
 
     def _refuse(self, arrival: Arrival, document: Document, problem: Problem) -> None:

@@ -12,32 +12,30 @@ from sqlalchemy import Select, exists, select
 
 from plugin import directory, durations, jobs, leases
 from plugin.domain.ledger import Document
+from plugin.kinds import INVOICE, Kind
 from plugin.models import Connection, Job, Link, Organisation
 from plugin.sending.flight import Flight
 from plugin.sending.record import About, Recorder, Unasked, order_write_back, see, shown_fingerprint, today_of
-from plugin.xero import documents
 from plugin.xero.client import Caller
 
-#: The watermark of the organisation's documents; the first synchronisation sets it.
-DOCUMENTS = "documents"
 CHUNK = 500
 #: A webhook may take its time; what changed later than this is not yet missed.
 GRACE = timedelta(minutes=5)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read_modified(flight: Flight, books: Caller, found: Callable[[Sequence[Document]], None]) -> None:
-    """One modified-since pass over the organisation's invoices and bills, page by page; the watermark moves when the last page is recorded.
+def read_modified(flight: Flight, kind: Kind, books: Caller, found: Callable[[Sequence[Document]], None]) -> None:
+    """One modified-since pass over the organisation's documents of this kind, page by page; the watermark moves when the last page is recorded.
 
     Without a watermark everything is read once.
     """
     services, organisation_id = flight.services, flight.books.organisation_id
     with services.db.reading() as session:
-        mark = directory.watermark(session, organisation_id, DOCUMENTS)
+        mark = directory.watermark(session, organisation_id, kind.watermark)
     since = mark - timedelta(seconds=durations.OVERLAP) if mark else None
     newest, page, pages = mark, 1, 1
     while page <= pages:
-        part, pages = documents.invoices_modified(books, since, page, summary=True)
+        part, pages = kind.xero.modified(books, since, page, summary=True)
         newest = max([one.updated_at for one in part if one.updated_at] + ([newest] if newest else []), default=None)
         found(part)
         flight.between()
@@ -45,10 +43,10 @@ def read_modified(flight: Flight, books: Caller, found: Callable[[Sequence[Docum
     now = services.now()
     with services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
-        directory.set_watermark(tx, organisation_id, DOCUMENTS, newest or now, now)
+        directory.set_watermark(tx, organisation_id, kind.watermark, newest or now, now)
 
 
-def record(flight: Flight, brought: Sequence[Document]) -> int:
+def record(flight: Flight, kind: Kind, brought: Sequence[Document]) -> int:
     """Take over what changed in linked documents, in every portal that has them. Returns how many links changed."""
     services, now = flight.services, flight.services.now()
     by_id = {one.id: one for one in brought}
@@ -59,23 +57,23 @@ def record(flight: Flight, brought: Sequence[Document]) -> int:
             organisation = tx.get_one(Organisation, flight.books.organisation_id)
             recorder = Recorder(services, tx, now)
             unheard: set[str] = set()
-            for link in tx.scalars(live_links(organisation.id, ids[start : start + CHUNK])):
+            for link in tx.scalars(live_links(kind, organisation.id, ids[start : start + CHUNK])):
                 document, before = by_id[link.xero_id], link.xero_updated_at
                 if not take(recorder, Unasked.of(link, document.updated_at), link, document, organisation):
                     continue
                 count += 1
-                if _was_due(organisation, document, before, now) and not _ordered(recorder, link):
+                if kind is INVOICE and _was_due(organisation, document, before, now) and not _ordered(recorder, link):
                     unheard.add(document.id)
             organisation.unheard += len(unheard)
             recorder.finish()
     return count
 
 
-def live_links(organisation_id: int, xero_ids: Sequence[str]) -> Select[Link]:
+def live_links(kind: Kind, organisation_id: int, xero_ids: Sequence[str]) -> Select[Link]:
     return (
         select(Link)
         .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
-        .where(Link.organisation_id == organisation_id, Link.xero_kind == "invoice", Link.xero_id.in_(xero_ids), Link.ended_at.is_(None))
+        .where(Link.organisation_id == organisation_id, Link.xero_kind == kind.name, Link.xero_id.in_(xero_ids), Link.ended_at.is_(None))
     )
 
 

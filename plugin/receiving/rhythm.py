@@ -3,11 +3,12 @@
 | List | while news arrives | while it does not |
 |---|---|---|
 | invoices and bills | every 3 h | every 30 min, on a larger day's allowance every 10 min |
+| documents without webhooks (quotes), where some are linked | every hour | the same |
 | credit notes, contacts | every 3 h | the same |
 | organisation, accounts, tax rates, items | once a day | the same |
 | open documents, all contacts | once a night, at the organisation | the same |
 
-On the smallest tier that is at most 31 calls on an idle day, or 71 without webhooks; news of a contact or credit note wants its list sooner.
+That is at most 60 calls on an idle day, or 100 without webhooks, on the smallest tier; news of a contact or credit note wants its list sooner.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from sqlalchemy.orm import Session
 from plugin import directory, durations
 from plugin.db import Transaction
 from plugin.domain.problems import Problem
-from plugin.models import Connection, Organisation, Portal, SettingsVersion, Watermark
+from plugin.kinds import INVOICE, KINDS
+from plugin.models import Connection, Link, Organisation, Portal, SettingsVersion, Watermark
 from plugin.portals import ensure_row
-from plugin.receiving.changes import DOCUMENTS
 from plugin.sending.record import zone_of
 
 CREDIT_NOTES, OPEN, CONTACTS_WHOLE = "credit_notes", "open", "contacts_whole"
@@ -52,7 +53,8 @@ class Beat:
 
 
 BEATS: Mapping[str, Beat] = {
-    DOCUMENTS: Beat(durations.SWEEP_DOCUMENTS, durations.SWEEP_UNHEARD, durations.SWEEP_UNHEARD_LARGE),
+    INVOICE.watermark: Beat(durations.SWEEP_DOCUMENTS, durations.SWEEP_UNHEARD, durations.SWEEP_UNHEARD_LARGE),
+    **{kind.watermark: Beat(durations.SWEEP_WITHOUT_NEWS) for kind in KINDS.values() if kind is not INVOICE},
     CREDIT_NOTES: Beat(durations.SWEEP_DOCUMENTS),
     directory.CONTACT: Beat(durations.SWEEP_DOCUMENTS),
     directory.ORGANISATION: Beat(durations.SWEEP_LISTS),
@@ -69,17 +71,31 @@ def due(session: Session, organisation_id: int, now: datetime, day_max: int | No
     marks = {one.resource: one for one in session.scalars(select(Watermark).where(Watermark.organisation_id == organisation_id))}
     organisation = session.get(Organisation, organisation_id)
     paused = organisation is None or (organisation.paused_until is not None and organisation.paused_until > now)
-    if organisation is None or paused or DOCUMENTS not in marks or connection_of(session, organisation_id) is None:
+    if organisation is None or paused or INVOICE.watermark not in marks or connection_of(session, organisation_id) is None:
         return []
-    return [name for name, beat in BEATS.items() if _is_due(beat, marks.get(name), organisation, now, day_max, pace)]
+    unused = _unused(session, organisation_id)
+    return [
+        name
+        for name, beat in BEATS.items()
+        if name not in unused and _is_due(beat, marks.get(name), marks[INVOICE.watermark], organisation, now, day_max, pace)
+    ]
 
 
-def _is_due(beat: Beat, mark: Watermark | None, organisation: Organisation, now: datetime, day_max: int | None, pace: float) -> bool:
+def _unused(session: Session, organisation_id: int) -> set[str]:
+    """Kinds of document that nobody sent to this organisation: their lists are nobody's business."""
+    live = (Link.organisation_id == organisation_id, Link.ended_at.is_(None))
+    used = set(session.scalars(select(Link.xero_kind).where(*live, Link.xero_kind.in_([*KINDS])).distinct()))
+    return {kind.watermark for kind in KINDS.values() if kind is not INVOICE and kind.name not in used}
+
+
+def _is_due(beat: Beat, mark: Watermark | None, first: Watermark, organisation: Organisation, now: datetime, day_max: int | None, pace: float) -> bool:
+    """`first`: the documents' own mark; what was never read counts from the first synchronisation, which has set it."""
     if mark is not None and mark.due_at is not None:
         return mark.due_at <= now
-    if mark is None or mark.read_at is None:
-        return not beat.nightly or mark is not None or _is_night(organisation, now)
-    since = (now - mark.read_at).total_seconds() * pace
+    read_at = mark.read_at if mark is not None else first.read_at
+    if read_at is None:
+        return True
+    since = (now - read_at).total_seconds() * pace
     if beat.nightly:
         return since >= 1.5 * beat.every or (since >= beat.every / 2 and _is_night(organisation, now))
     return since >= beat.interval(organisation.unheard >= MISSES, day_max)
@@ -113,13 +129,15 @@ def failed(tx: Transaction, organisation_id: int, resource: str, problem: Proble
     _want(tx, organisation_id, resource, now + timedelta(seconds=max(wait, durations.SWEEP_SOON) / pace))
 
 
-def want(tx: Transaction, organisation_id: int, resource: str, now: datetime, pace: float) -> None:
-    """News came of something in this list: read it soon, at most once in a while however much news comes."""
+def want(tx: Transaction, organisation_id: int, resource: str, now: datetime, pace: float) -> datetime:
+    """News came of something in this list: read it soon, at most once in a while however much news comes. Returns when."""
     mark = tx.scalar(select(Watermark).where(Watermark.organisation_id == organisation_id, Watermark.resource == resource))
     if mark is not None and mark.due_at is not None and mark.due_at > now:
-        return  # it waits for its turn, or for the end of what stopped it
-    earliest = mark.read_at + timedelta(seconds=durations.SWEEP_SOON / pace) if mark is not None and mark.read_at is not None else now
-    _want(tx, organisation_id, resource, max(now, earliest))
+        return mark.due_at  # it waits for its turn, or for the end of what stopped it
+    pause = timedelta(seconds=(durations.SWEEP_SOON if resource == INVOICE.watermark else durations.SWEEP_LATER) / pace)
+    at = max(now, mark.read_at + pause) if mark is not None and mark.read_at is not None else now
+    _want(tx, organisation_id, resource, at)
+    return at
 
 
 def _want(tx: Transaction, organisation_id: int, resource: str, at: datetime) -> None:

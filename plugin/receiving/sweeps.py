@@ -13,6 +13,7 @@ from plugin.db import Transaction
 from plugin.domain.ledger import Document
 from plugin.domain.matching import follow_merge
 from plugin.domain.problems import Problem
+from plugin.kinds import INVOICE, KINDS, Kind
 from plugin.models import Connection, DirectoryEntry, Link
 from plugin.receiving import arrivals, changes, rhythm
 from plugin.sending.flight import Flight
@@ -38,10 +39,22 @@ def sweep(flight: Flight, resource: str) -> None:
 
 def _documents(flight: Flight) -> None:
     def found(part: Sequence[Document]) -> None:
-        changes.record(flight, part)
+        changes.record(flight, INVOICE, part)
         arrivals.consider_documents(flight, part)
 
-    changes.read_modified(flight, flight.books, found)
+    changes.read_modified(flight, INVOICE, flight.books, found)
+
+
+def _of(kind: Kind) -> Callable[[Flight], None]:
+    """Documents of another kind, of which nothing is brought into the CRM by itself."""
+
+    def read(flight: Flight) -> None:
+        def found(part: Sequence[Document]) -> None:
+            changes.record(flight, kind, part)
+
+        changes.read_modified(flight, kind, flight.books, found)
+
+    return read
 
 
 def _open(flight: Flight) -> None:
@@ -52,18 +65,18 @@ def _open(flight: Flight) -> None:
     while page <= pages:
         part, pages = documents.invoices_of_status(flight.books, OPEN_STATUSES, page)
         seen |= {one.id for one in part}
-        changes.record(flight, part)
+        changes.record(flight, INVOICE, part)
         flight.between()
         page += 1
     with services.db.reading() as session:
         held = session.scalars(
             select(Link.xero_id)
             .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
-            .where(Link.organisation_id == organisation_id, Link.xero_kind == "invoice", Link.xero_status.in_(OPEN_STATUSES), Link.ended_at.is_(None))
+            .where(Link.organisation_id == organisation_id, Link.xero_kind == INVOICE.name, Link.xero_status.in_(OPEN_STATUSES), Link.ended_at.is_(None))
         )
         closed = sorted(set(held) - seen)
     for start in range(0, len(closed), changes.CHUNK):
-        changes.record(flight, documents.invoices_by_ids(flight.books, closed[start : start + changes.CHUNK]))
+        changes.record(flight, INVOICE, INVOICE.xero.by_ids(flight.books, closed[start : start + changes.CHUNK]))
         flight.between()
     with services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
@@ -114,7 +127,7 @@ def _credit_notes(flight: Flight) -> None:
     services, organisation_id = flight.services, flight.books.organisation_id
     with services.db.reading() as session:
         mark = directory.watermark(session, organisation_id, rhythm.CREDIT_NOTES)
-        begin = mark or directory.watermark(session, organisation_id, changes.DOCUMENTS)
+        begin = mark or directory.watermark(session, organisation_id, INVOICE.watermark)
     newest, page, pages = begin, 1, 1
     credited: set[str] = set()
     while page <= pages:
@@ -135,11 +148,11 @@ def _credit_notes(flight: Flight) -> None:
 def order_readings(flight: Flight, tx: Transaction, xero_ids: set[str]) -> None:
     """Linked documents of these ids are to be read again, for each portal that has them."""
     bell = jobs.organisation_bell(flight.books.organisation_id)
-    found = list(tx.scalars(changes.live_links(flight.books.organisation_id, sorted(xero_ids)))) if xero_ids else []
+    found = list(tx.scalars(changes.live_links(INVOICE, flight.books.organisation_id, sorted(xero_ids)))) if xero_ids else []
     for link in found:
         jobs.order(
             tx,
-            jobs.Order(link.portal_id, jobs.PULL, f"{link.crm_kind}:{link.crm_id}", bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP),
+            jobs.Order(link.portal_id, jobs.PULL, INVOICE.subject(link.crm_id), bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP),
             flight.services.now(),
         )
     if found:
@@ -150,9 +163,10 @@ def _list(resource: str) -> Callable[[Flight], None]:
     return lambda flight: directory.ensure(flight.services, flight.books, (resource,), fresh_for=0.0)
 
 
-#: How each list is read. A new kind of document joins here and in `rhythm.BEATS`.
+#: How each list of `rhythm.BEATS` is read.
 READERS: Mapping[str, Callable[[Flight], None]] = {
-    changes.DOCUMENTS: _documents,
+    INVOICE.watermark: _documents,
+    **{kind.watermark: _of(kind) for kind in KINDS.values() if kind is not INVOICE},
     rhythm.CREDIT_NOTES: _credit_notes,
     directory.CONTACT: _contacts,
     rhythm.OPEN: _open,

@@ -1,48 +1,36 @@
-"""Xero's webhooks: signature over the raw bytes, stored, answered; then each portal's linked documents are looked at again (X§8)."""
+"""Xero's webhooks: signature over the raw bytes, stored, answered; what follows is the inbox's business (X§8)."""
 
 from __future__ import annotations
 
 from sqlalchemy import select
 
-from plugin import jobs
-from plugin.kinds import INVOICE
-from plugin.models import Callback, Connection, Link, Organisation
+from plugin import inbox
+from plugin.models import Connection, Organisation
 from plugin.services import Services
 from plugin.xero import webhooks
 
-WANTED = ("INVOICE",)
+#: Our word for each category that concerns us; the rest of what the app is subscribed to is acknowledged and dropped.
+KINDS = {"INVOICE": "xero.invoice", "CREDITNOTE": "xero.credit_note", "CONTACT": "xero.contact"}
 
 
 def receive(services: Services, raw: bytes, signature: str | None) -> bool:
-    """Take one delivery. False: the signature is wrong. Events of organisations that nobody here has are acknowledged and dropped."""
+    """Take one delivery. False: the signature is wrong. Events of organisations that nobody here has are acknowledged, dropped and counted."""
     if not webhooks.verify(raw, signature, services.config.xero_webhook_keys):
+        services.counts.add("webhooks:forged")
         return False
-    told: dict[str, set[str]] = {}
+    told: dict[tuple[str, str], dict[str, None]] = {}
     for event in webhooks.events(raw):
-        if event.category.upper() in WANTED:
-            told.setdefault(event.tenant_id, set()).add(event.resource_id)
+        if event.category in KINDS:
+            told.setdefault((event.tenant_id, event.category), {})[event.resource_id] = None
     if not told:
         return True
-    now = services.now()
-    with services.db.transaction() as tx:
-        for organisation in tx.scalars(select(Organisation).where(Organisation.tenant_id.in_(list(told)))):
-            ids = sorted(told[organisation.tenant_id])
-            links = tx.scalars(
-                select(Link)
-                .join(
-                    Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None)
-                )
-                .where(Link.organisation_id == organisation.id, Link.xero_id.in_(ids), Link.xero_kind == INVOICE.name, Link.ended_at.is_(None))
-            ).all()
-            bell = jobs.organisation_bell(organisation.id)
-            for portal_id in {link.portal_id for link in links}:
-                orders = [
-                    jobs.Order(portal_id, jobs.PULL, INVOICE.subject(link.crm_id), bell, organisation.id, jobs.EVENTS, cause=jobs.XERO)
-                    for link in links
-                    if link.portal_id == portal_id
-                ]
-                jobs.order_many(tx, orders, now)
-            tx.add(Callback(organisation_id=organisation.id, kind="xero.invoice", body={"ids": ids}, received_at=now, done_at=now))
-            if links:
-                tx.after_commit(lambda bell=bell: services.bells.ring(bell))  # type: ignore[misc]
+    with services.db.reading() as session:
+        live = select(Organisation.tenant_id, Organisation.id).join(Connection, (Connection.organisation_id == Organisation.id) & Connection.ended_at.is_(None))
+        ours = dict(session.execute(live.where(Organisation.tenant_id.in_({tenant for tenant, _ in told}))).all())
+    for (tenant, _), ids in told.items():
+        services.counts.add("webhooks:taken" if tenant in ours else "webhooks:stranger", len(ids))
+    messages = [
+        inbox.Message(KINDS[category], "", {"ids": list(ids)}, organisation_id=ours[tenant]) for (tenant, category), ids in told.items() if tenant in ours
+    ]
+    inbox.store(services, messages)
     return True

@@ -15,11 +15,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from plugin import create_app, portal_work
+from plugin import create_app, inbox, portal_work
 from plugin.config import Config
 from plugin.models import Job
 from plugin.sending import conductor
 from plugin.services import Services
+from plugin.usecases import take_events, take_webhooks
 from sandbox.bitrix24.portal import Portal
 from sandbox.serve import Sandbox
 
@@ -187,6 +188,7 @@ class Office:
         """Do all the work that is due, as workers do when bells ring; waits for short retries."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
+            self.take_in()
             with self.services.db.reading() as session:
                 bells = set(session.scalars(select(Job.bell).where(Job.state.in_(("waiting", "running")))))
             if not bells:
@@ -196,6 +198,14 @@ class Office:
                 (conductor.conduct if kind == "organisation" else portal_work.work)(self.services, int(number), lambda: False)
             time.sleep(0.02)
         raise AssertionError(f"work was left after {seconds} s: {self.waiting()}")
+
+    def take_in(self) -> None:
+        """What partners told the app becomes orders, as workers do a moment after each message."""
+        with self.services.db.reading() as session:
+            bells = inbox.bells_of_open(session, self.services.now())
+        for bell in bells:
+            kind, _, number = bell.rpartition(":")
+            (take_webhooks if kind == "inbox:organisation" else take_events).drain(self.services, int(number), lambda: False)
 
     def waiting(self) -> list[tuple[str, str, str, str | None, Any]]:
         with self.services.db.reading() as session:

@@ -40,6 +40,7 @@ class PatientOffice(Office):
         """Do everything that is ordered, however long it has to wait."""
         self.pass_time(60)
         for _ in range(60):
+            self.take_in()
             with self.services.db.reading() as session:
                 bells = sorted(set(session.scalars(select(Job.bell).where(Job.state.in_(("waiting", "running"))))))
                 first = session.scalar(select(func.min(Job.run_at)).where(Job.state == "waiting"))

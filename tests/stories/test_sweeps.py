@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,10 +21,10 @@ HOUR = 3600.0
 
 
 @pytest.fixture
-def office(patient: PatientOffice) -> Iterator[PatientOffice]:
+def office(patient: PatientOffice) -> PatientOffice:
     """Nothing is announced unless a story says so."""
     patient.sandbox.xero.controls.switches.set("webhooks", "off")
-    yield patient
+    return patient
 
 
 def later(office: PatientOffice, seconds: float) -> None:

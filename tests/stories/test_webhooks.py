@@ -72,6 +72,7 @@ def test_the_same_news_often_is_one_look(office: Office) -> None:
     for _ in range(3):
         assert told(office, event(office, document), event(office, document)) == 200
 
+    office.take_in()
     assert len(rows(office, Job, kind="pull", state="waiting")) == 1
 
 
@@ -90,6 +91,7 @@ def test_what_is_not_linked_or_of_an_organisation_that_nobody_has_is_dropped(off
     unlinked = next(one for one in office.sandbox.xero.invoices() if one.number == "INV-0002")
 
     assert told(office, event(office, unlinked.id), event(office, unlinked.id, tenantId=office.sandbox.xero.BOB)) == 200
+    office.take_in()
 
     assert rows(office, Job, kind="pull", state="waiting") == []
 
@@ -99,6 +101,7 @@ def test_after_disconnecting_news_order_nothing(office: Office) -> None:
     office.open().post("/app/setup/connection/disconnect")
 
     assert told(office, event(office, document)) == 200
+    office.take_in()
 
     assert rows(office, Job, state="waiting") == []
 
@@ -128,6 +131,7 @@ def test_both_portals_on_one_organisation_hear_of_their_own_documents_only(offic
     office.work()
 
     told(office, event(office, document))
+    office.take_in()
 
     (job,) = rows(office, Job, kind="pull", state="waiting")
     assert job.portal_id == row(office, Link, crm_kind="invoice", xero_id=document).portal_id != bob.portal_id
