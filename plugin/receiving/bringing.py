@@ -103,7 +103,9 @@ class _Bringing:
             if isinstance(owner, tuple):
                 going.append((document, self._invoice(document, owner)))
             else:
-                self._refuse(by_id[document.id], document, Problem("bring.customer", problem=owner.code if owner else "", details=owner.params if owner else {}))
+                self._refuse(
+                    by_id[document.id], document, Problem("bring.customer", problem=owner.code if owner else "", details=owner.params if owner else {})
+                )
         made |= self._import(going, by_id)
         self._finish([(found[xero_id], crm_id) for xero_id, crm_id in made.items()], by_id)
 

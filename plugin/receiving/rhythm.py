@@ -74,11 +74,7 @@ def due(session: Session, organisation_id: int, now: datetime, day_max: int | No
     if organisation is None or paused or INVOICE.watermark not in marks or connection_of(session, organisation_id) is None:
         return []
     unused = _unused(session, organisation_id)
-    return [
-        name
-        for name, beat in BEATS.items()
-        if name not in unused and _is_due(beat, marks.get(name), marks[INVOICE.watermark], organisation, now, day_max, pace)
-    ]
+    return [name for name, beat in BEATS.items() if name not in unused and _is_due(beat, marks.get(name), organisation, now, day_max, pace)]
 
 
 def _unused(session: Session, organisation_id: int) -> set[str]:
@@ -88,17 +84,23 @@ def _unused(session: Session, organisation_id: int) -> set[str]:
     return {kind.watermark for kind in KINDS.values() if kind is not INVOICE and kind.name not in used}
 
 
-def _is_due(beat: Beat, mark: Watermark | None, first: Watermark, organisation: Organisation, now: datetime, day_max: int | None, pace: float) -> bool:
-    """`first`: the documents' own mark; what was never read counts from the first synchronisation, which has set it."""
-    if mark is not None and mark.due_at is not None:
+def _is_due(beat: Beat, mark: Watermark | None, organisation: Organisation, now: datetime, day_max: int | None, pace: float) -> bool:
+    if mark is None:
+        return False
+    if mark.due_at is not None:
         return mark.due_at <= now
-    read_at = mark.read_at if mark is not None else first.read_at
-    if read_at is None:
+    if mark.read_at is None:
         return True
-    since = (now - read_at).total_seconds() * pace
+    since = (now - mark.read_at).total_seconds() * pace
     if beat.nightly:
         return since >= 1.5 * beat.every or (since >= beat.every / 2 and _is_night(organisation, now))
     return since >= beat.interval(organisation.unheard >= MISSES, day_max)
+
+
+def begin(tx: Transaction, organisation_id: int, now: datetime) -> None:
+    """The intervals of what no first synchronisation reads begin now."""
+    for resource in BEATS:
+        ensure_row(tx, Watermark, organisation_id=organisation_id, resource=resource, read_at=now)
 
 
 def _is_night(organisation: Organisation, now: datetime) -> bool:

@@ -43,6 +43,9 @@ def _documents(flight: Flight) -> None:
         arrivals.consider_documents(flight, part)
 
     changes.read_modified(flight, INVOICE, flight.books, found)
+    with flight.services.db.transaction() as tx:
+        leases.check(tx, flight.lease, flight.fence)
+        rhythm.begin(tx, flight.books.organisation_id, flight.services.now())  # lists that a newer version reads besides
 
 
 def _of(kind: Kind) -> Callable[[Flight], None]:

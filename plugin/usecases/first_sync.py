@@ -30,6 +30,7 @@ from plugin.domain.statuses import next_stage
 from plugin.kinds import INVOICE
 from plugin.models import DirectoryEntry, Doubt, FirstRun, Link
 from plugin.portals import Ready, live_connection, ready
+from plugin.receiving import rhythm
 from plugin.sending.record import see, today_of
 from plugin.sending.work import crm_url
 from plugin.services import Services
@@ -286,6 +287,7 @@ def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequen
             _keep_doubt(tx, context, now, INVOICE.subject(invoice.id), INVOICE.name, doubt.document.id, doubt.score, shown)
         newest = max((one.updated_at for one in held if one.updated_at), default=now)
         directory.set_watermark(tx, context.organisation.id, INVOICE.watermark, newest, now)
+        rhythm.begin(tx, context.organisation.id, now)
         bell = jobs.portal_bell(context.portal.id)
         tx.after_commit(lambda: services.bells.ring(bell))
     return len(linked), moved
