@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from plugin import logins
 from plugin.bitrix24 import client as bitrix24
+from plugin.bitrix24 import errors as bitrix24_errors
 from plugin.bitrix24 import oauth
 from plugin.bitrix24.errors import STOPPING
 from plugin.domain.problems import LATER, RECONNECT, Problem, after
@@ -58,7 +59,7 @@ class PortalRest:
         try:
             return self._once(token, method, params, methods)
         except Problem as problem:
-            if problem.code in ("bitrix24.token_expired", "bitrix24.token_invalid"):
+            if problem.code in bitrix24_errors.REFRESHABLE:
                 return self._again(logins.bitrix24_token(self.services, self.login_id, stale=token), method, params, methods)
             if problem.code == "bitrix24.moved":
                 moved = replace(self, endpoint=follow_move(self.services, self.portal_id, token, str(problem.params["location"])))
@@ -186,7 +187,7 @@ class XeroBooks:
             if answer.status in (200, 204, 304):
                 return answer
             problem = xero_errors.problem_of(answer)
-            if problem.code == "xero.token_expired" and attempt == 1:
+            if problem.code in xero_errors.REFRESHABLE and attempt == 1:
                 token = logins.xero_token(self.services, self.login_id, stale=token)
                 continue
             self.notice(problem)

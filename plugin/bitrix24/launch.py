@@ -131,11 +131,11 @@ def confirm(wire: Wire, config: Config, addresses: Addresses, launch: Launch) ->
         raise Problem("launch.wrong_app")
     if not same_secret(info.member_id, launch.member_id):
         raise Problem("launch.wrong_portal")
-    if not _same_host(launch.domain, info.client_endpoint):
-        raise Problem("launch.wrong_domain", domain=launch.domain, expected=_host(info.client_endpoint))
-    if not addresses.portal_allowed(info.client_endpoint):
-        raise Problem("launch.address_refused", host=_host(info.client_endpoint))
-    endpoint = info.client_endpoint.rstrip("/") + "/"
+    endpoint = _endpoint(info, launch)
+    if not _same_host(launch.domain, endpoint):
+        raise Problem("launch.wrong_domain", domain=launch.domain, expected=_host(endpoint))
+    if not addresses.portal_allowed(endpoint):
+        raise Problem("launch.address_refused", host=_host(endpoint))
     return Confirmed(
         member_id=info.member_id,
         domain=_host(endpoint),
@@ -148,6 +148,12 @@ def confirm(wire: Wire, config: Config, addresses: Addresses, launch: Launch) ->
         launch=launch,
         version=info.version,
     )
+
+
+def _endpoint(info: AppInfo, launch: Launch) -> str:
+    """The portal's REST address as the authorisation server knows it; a server may name only its domain (B§2.7)."""
+    named = info.client_endpoint or (f"{'https' if launch.secure else 'http'}://{info.domain}/rest" if info.domain else "")
+    return named.rstrip("/") + "/"
 
 
 def _ask_in_turn(wire: Wire, config: Config, launch: Launch) -> tuple[str, AppInfo]:

@@ -15,7 +15,9 @@ from plugin.config import Config
 from plugin.wire import Answer, Wire
 
 TIMEOUT = 20.0
-REFUSED_VERBS = (405, 501)
+REFUSED_VERBS = (404, 405, 501)
+#: What a server says that finds no parameter, the app's own id among them.
+NOTHING_READ = ("bitrix24.request_invalid", "bitrix24.token_missing", "bitrix24.client_refused")
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class AppInfo:
 def servers(config: Config, server_endpoint: str) -> tuple[str, ...]:
     """The allowed servers to ask, in order. A claim only picks among them; an unknown or absent one leaves the whole list."""
     claimed = _origin(server_endpoint)
-    picked = tuple(base for base in config.bitrix24_oauth_urls if _origin(base) == claimed)
-    return picked[:1] or config.bitrix24_oauth_urls
+    there = tuple(base for base in config.bitrix24_oauth_urls if _origin(base) == claimed)
+    below = tuple(base for base in there if server_endpoint.startswith(f"{base}/"))  # several servers may share a host
+    return below[:1] or there[:1] or config.bitrix24_oauth_urls
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -121,4 +124,4 @@ def _did_not_read_the_form(answer: Answer) -> bool:
         problem = problem_of(answer.status, answer.json())
     except ValueError:
         return False
-    return problem is not None and problem.code == "bitrix24.request_invalid"
+    return problem is not None and problem.code in NOTHING_READ

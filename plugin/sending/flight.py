@@ -20,7 +20,7 @@ from sqlalchemy import update
 from plugin import jobs, leases, logins
 from plugin.domain.problems import Problem, after
 from plugin.limits import Lane, Slot, Wait
-from plugin.models import Call, Job, XeroLogin
+from plugin.models import Call, Job
 from plugin.services import Services
 from plugin.talking import XeroBooks
 from plugin.wire import Answer
@@ -46,6 +46,8 @@ class Plan:
     take: Callable[[Call, Answer], None]
     refuse: Callable[[Call | None, Problem], None]
     call: Call | None = None
+    #: What this attempt shows to Xero, and whether it is the second one, after a renewal.
+    token: str = ""
     renewed: bool = False
     #: The row was sent before and nobody knows what became of it: a refusal of this attempt does not speak for the earlier one.
     repeated: bool = False
@@ -98,7 +100,7 @@ class Flight:
             if isinstance(slot, Wait):
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
             plan = waiting.popleft()
-            call = self._announce(plan)
+            call, plan.token = self._announce(plan), token
             flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key)] = plan
         return None
 
@@ -144,10 +146,10 @@ class Flight:
             plan.take(call, answer)
             return None
         problem = xero_errors.problem_of(answer)
-        if problem.code == "xero.token_expired" and not plan.renewed:
+        if problem.code in xero_errors.REFRESHABLE and not plan.renewed:
             plan.renewed = True
             try:
-                logins.xero_token(self.services, self.books.login_id, stale=self._token_now())
+                logins.xero_token(self.services, self.books.login_id, stale=plan.token)
             except Problem as refused:
                 self._refuse(plan, refused)
                 return refused
@@ -168,11 +170,6 @@ class Flight:
         if not plan.repeated:
             self._close(plan, "refused")
         plan.refuse(plan.call, problem)
-
-    def _token_now(self) -> str | None:
-        with self.services.db.reading() as session:
-            login = session.get(XeroLogin, self.books.login_id)
-        return login.access_token if login else None
 
     def _lost(self, plan: Plan, problem: Problem) -> None:
         """Nobody knows whether the work was done, unless the request never left. The row stays open, and a look comes before anything else."""

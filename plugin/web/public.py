@@ -18,6 +18,8 @@ blueprint = Blueprint("public", __name__)
 @blueprint.get("/bitrix24/install")
 @blueprint.get("/bitrix24/app")
 @blueprint.get("/bitrix24/placement")
+@blueprint.get("/bitrix24/events")
+@blueprint.get("/bitrix24/robot")
 def landing() -> ResponseReturnValue:
     """A neutral page for whoever comes without Bitrix24, and for its own checks."""
     return render_template("landing.html")

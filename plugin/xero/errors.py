@@ -106,6 +106,9 @@ REFUSALS: tuple[tuple[tuple[int, ...], str, str, Retry], ...] = (
     ((403,), "", "xero.forbidden", NEVER),
 )
 
+#: A renewed token may help once; a second refusal means what it says (X§9.1).
+REFRESHABLE = frozenset({"xero.token_expired", "xero.token_invalid"})
+
 #: 400 by `Type` (X§9.1).
 TYPES: dict[str, str] = {
     "highvolumeexception": "xero.query_too_broad",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -44,7 +45,14 @@ def test_a_refresh_sends_its_secrets_in_a_form() -> None:
 
 @responses.activate
 @pytest.mark.parametrize(
-    "refusal", [{"status": 405, "body": ""}, {"status": 400, "json": {"error": "invalid_request"}}, {"json": {"error": "invalid_request"}}]
+    "refusal",
+    [
+        {"status": 405, "body": ""},
+        {"status": 404, "body": "<html>not found"},
+        {"status": 400, "json": {"error": "invalid_request"}},
+        {"json": {"error": "invalid_request"}},
+        {"status": 401, "json": {"error": "invalid_client"}},
+    ],
 )
 def test_a_server_that_takes_only_get_is_asked_so(refusal: dict[str, Any]) -> None:
     responses.post(f"{OAUTH}/oauth/token/", **refusal)
@@ -83,6 +91,19 @@ def test_a_refresh_without_an_answer_is_no_problem_of_the_token() -> None:
 )
 def test_a_claim_only_picks_among_the_allowed_servers(claim: str, asked: tuple[str, ...]) -> None:
     assert servers(CONFIG, claim) == asked
+
+
+def test_servers_that_share_a_host_are_told_apart_by_their_paths() -> None:
+    shared = replace(CONFIG, bitrix24_oauth_urls=("https://oauth.example/one", "https://oauth.example/two"))
+    assert servers(shared, "https://oauth.example/two/rest/") == ("https://oauth.example/two",)
+    assert servers(shared, "https://oauth.example/rest/") == ("https://oauth.example/one",)
+
+
+@responses.activate
+def test_a_server_that_reads_only_the_query_is_asked_again_about_a_token() -> None:
+    responses.post(f"{OAUTH}/rest/app.info", status=401, json={"error": "NO_AUTH_FOUND", "error_description": "Wrong authorization data"})
+    responses.get(f"{OAUTH}/rest/app.info", json={"result": {"client_id": "app.5f3c.1", "user_id": "7"}})
+    assert app_info(wire(), CONFIG, f"{OAUTH}/rest/", "a1").user_id == 7
 
 
 @responses.activate

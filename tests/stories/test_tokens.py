@@ -110,6 +110,18 @@ def test_a_lost_answer_to_a_refresh_is_survived(office: Office) -> None:
     assert row(office, Connection).problem is None
 
 
+def test_a_token_that_xero_does_not_accept_is_renewed_once_before_anybody_is_bothered(office: Office) -> None:
+    alice = office.ready()
+    with office.services.db.transaction() as tx:
+        tx.get_one(XeroLogin, row(office, XeroLogin).id).access_token = "from another time"
+    office.sandbox.xero.controls.calls.clear()
+
+    assert outcome(office, alice.send(sendable(office, 1)[0])) == [("created", None)]
+
+    assert refreshes(office) == 1
+    assert row(office, Connection).problem is None
+
+
 def test_two_lost_answers_are_tried_again_later_with_the_same_token(patient: PatientOffice) -> None:
     connected(patient)
     login_id = expire_xero(patient)

@@ -25,7 +25,7 @@ def _opened(_services: object, claims: launch.Launch) -> Opened:
     return Opened(MERE, True, claims.placement, claims.options, claims.document_id)
 
 
-@pytest.mark.parametrize("address", ["/bitrix24/install", "/bitrix24/app", "/bitrix24/placement"])
+@pytest.mark.parametrize("address", ["/bitrix24/install", "/bitrix24/app", "/bitrix24/placement", "/bitrix24/events", "/bitrix24/robot"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_who_comes_without_bitrix24_sees_a_neutral_page_that_nobody_may_frame(site: Site, address: str, method: str) -> None:
     answer = site.client.open(address, method=method)
