@@ -26,6 +26,7 @@ XERO_CALLS = {
 }
 #: Longer than a lease (0.75 s at the trials' pace), and longer than the app waits for any answer (3 s).
 SLOW, TOO_SLOW = 1.6, 3.6
+TIME_OUTS = ("time-out before the work", "time-out after the work")
 XERO_FAULTS: dict[str, dict[str, Any]] = {
     "lost": {"kind": "lost"},
     "lost twice": {"kind": "lost", "times": 2},

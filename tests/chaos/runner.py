@@ -57,20 +57,21 @@ def started(kind: Kind, folder: Path) -> Iterator[System]:
                 cluster.__exit__(None, None, None)
 
 
-def live(seeds: Sequence[int], say: Callable[[str], None]) -> Result:
-    """The trials of these seeds, those on SQLite first. Failures are told at once and keep their logs under var/chaos."""
+def live(seeds: Sequence[int], say: Callable[[str], None], place: Path | None = None) -> Result:
+    """The trials of these seeds, those on SQLite first. Failures are told at once and keep their logs in this place, var/chaos if none is said."""
+    place = place or Tree.here().var / "chaos"
     result, began = Result(), time.monotonic()
     every = [draw(seed) for seed in seeds]
     for kind in ("sqlite", "postgresql"):
         mine = [one for one in every if one.group == kind]
         for start in range(0, len(mine), ON_ONE_START):
-            _on_one_start(kind, mine[start : start + ON_ONE_START], result, say)
+            _on_one_start(kind, mine[start : start + ON_ONE_START], result, say, place)
     result.seconds = time.monotonic() - began
     return result
 
 
-def _on_one_start(kind: Kind, trials: Sequence[Drawn], result: Result, say: Callable[[str], None]) -> None:
-    folder = Tree.here().var / "chaos" / f"{kind}-{trials[0].seed}"
+def _on_one_start(kind: Kind, trials: Sequence[Drawn], result: Result, say: Callable[[str], None], place: Path) -> None:
+    folder = place / f"{kind}-{trials[0].seed}"
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
     with started(kind, folder) as system:
@@ -105,4 +106,4 @@ def _keep(folder: Path, how: str, trial: Trial, found: list[str], marks: dict[Pa
     (place / "report.json").write_text(json.dumps({**trial.told(), "timeline": trial.timeline, "differences": found}, indent=2, default=str))
     for line in (*trial.timeline, *(f"  ≠ {one}" for one in found[:12])):
         say(f"    {line}")
-    say(f"    replay: make chaos SEED={trial.drawn.seed} TRIALS=1    logs: {place.relative_to(Tree.here().root)}")
+    say(f"    replay: make chaos SEED={trial.drawn.seed} TRIALS=1    logs: {place}")

@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool
 from launch.components import find_redis
 from launch.processes import dies_with_us
 from launch.tree import child_environment
+from plugin import durations
 from plugin.db import full_url
 from tests import services
 from tests.bench.__main__ import _fields as form_fields
@@ -120,6 +121,34 @@ class Kept:
             return subprocess.Popen(command, env=self._environment, stdout=file, stderr=file, start_new_session=True, preexec_fn=dies_with_us(signal.SIGKILL))
 
 
+class Breath:
+    """How long this machine has let a process wait for its turn. A starved process is like a frozen one: its leases run out."""
+
+    STEP = 0.05
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="breath", daemon=True).start()
+
+    def _watch(self) -> None:
+        last = time.monotonic()
+        while not self._ended.wait(self.STEP):
+            now = time.monotonic()
+            self.longest = max(self.longest, now - last - self.STEP)
+            last = now
+
+    def fresh(self) -> None:
+        self.longest = 0.0
+
+    def was_short(self) -> bool:
+        """Longer than leases are renewed: what looks like one holder too many may be two who both had reason."""
+        return self.longest > durations.LEASE_RENEW / PACE
+
+    def close(self) -> None:
+        self._ended.set()
+
+
 class Person:
     """Somebody with the app open, who presses again when a page does not come."""
 
@@ -194,6 +223,7 @@ class System:
         self.kind, self.folder, self._postgres = kind, folder, postgres
         self.database_url = databases.migrated(kind)
         self.refusals: list[str] = []
+        self.breath = Breath()
         self._asking = threading.Lock()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -216,7 +246,7 @@ class System:
         self.kept = Kept(folder, child_environment() | told["environment"] | keys | places)
         self.kept.start(self._commands(port))
         self.engine = create_engine(full_url(self.database_url), poolclass=NullPool)
-        until(lambda: requests.get(f"{self.url}/healthz", timeout=15).ok, 60)
+        until(lambda: requests.get(f"{self.url}/healthz", timeout=15).ok, 180)
         self.alice, self.tom, self.sam = (Person(self, user) for user in (1, 4, 2))
 
     def _commands(self, port: int) -> dict[str, list[str]]:
@@ -280,19 +310,20 @@ class System:
         ticket = re.search(r"/xero/connect\?ticket=([\w-]+)", panel)
         assert ticket, panel
         window = requests.Session()
-        away = window.get(f"{self.url}/xero/connect?ticket={ticket[1]}", allow_redirects=False, timeout=10)
+        away = window.get(f"{self.url}/xero/connect?ticket={ticket[1]}", allow_redirects=False, timeout=30)
         yes = {"login": "olivia", "organisation": self.tenant, "decision": "allow"}
-        back = requests.post(away.headers["Location"], data=yes, allow_redirects=False, timeout=10)
+        back = requests.post(away.headers["Location"], data=yes, allow_redirects=False, timeout=30)
         parts = urlsplit(back.headers["Location"])
         window.get(f"{self.url}{parts.path}?{parts.query}", timeout=30)
         for step in (1, 2, 3, 4):
             self.alice.request("POST", f"/app/setup/{step}", data=form_fields(self.alice.request("GET", f"/app/setup/{step}").text))
         self.alice.request("POST", "/app/setup/confirm")
-        until(lambda: "customers linked" in self.alice.request("GET", "/app/first-sync").text, 60)
+        until(lambda: "customers linked" in self.alice.request("GET", "/app/first-sync").text, 180)
         self.tom.open()
         self.sam.open()
 
     def close(self) -> None:
+        self.breath.close()
         self.kept.close()
         self._partners.kill()
         self._partners.wait()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.chaos.drawing import draw
 from tests.chaos.runner import live
 
@@ -9,8 +11,8 @@ FIXED = 15_000
 TRIALS = 30
 
 
-def test_thirty_trials_lose_nothing_and_double_nothing() -> None:
-    result = live([*range(FIXED, FIXED + TRIALS)], print)
+def test_thirty_trials_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    result = live([*range(FIXED, FIXED + TRIALS)], print, tmp_path)
 
     assert result.failed == {}
     assert result.lived == TRIALS
