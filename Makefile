@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint bench chaos fuzz live-oracles setup lock help
+.PHONY: demo test lint bench chaos fuzz audit live-oracles setup lock help
 
 demo: ## Start everything and print its addresses; Ctrl-C stops it. ARGS: --keep --fresh --no-setup
 	@$(PYTHON) run.py demo $(ARGS)
@@ -22,6 +22,9 @@ fuzz: ## Fire 100,000 hostile requests at every address. ARGS: --requests N --se
 
 chaos: ## Break it in the middle of its work and see that nothing is lost or doubled: make chaos TRIALS=1000 SEED=7
 	@$(PYTHON) run.py chaos -- $(if $(TRIALS),--trials $(TRIALS)) $(if $(SEED),--seed $(SEED))
+
+audit: ## Look for known holes in every package of the lock files
+	@$(PYTHON) run.py audit
 
 live-oracles: ## Let Bitrix24's own Python SDK judge the sandbox (the tests let Xero's do so)
 	@$(PYTHON) run.py live-oracles

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from launch import setup
+from launch.audit import audit
 from launch.components import require_components
 from launch.processes import dies_with_us
 from launch.tree import Advice, Tree, child_environment
@@ -25,12 +26,14 @@ python3 run.py lint    format, rules, types and layers
 python3 run.py bench   measure, and compare with the bounds
 python3 run.py fuzz    fire 100,000 hostile requests at every address: fuzz -- --requests 5000 --seed 7
 python3 run.py chaos   break it in the middle of its work, 1,000 times: chaos -- --trials 100, and --seed 7 --trials 1 to replay
+python3 run.py audit   look for known holes in every package of the lock files; 3 if no service could be asked
 python3 run.py live-oracles  let Bitrix24's own Python SDK judge the sandbox
 python3 run.py setup   only install: Python packages and front-end packages
 python3 run.py lock    renew the lock files from the ranges in requirements*.txt and *.in
 python3 run.py help    this
 
-With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make chaos, make live-oracles, make setup, make lock, make help."""
+With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make chaos, make audit, make live-oracles, make setup,
+make lock, make help."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -115,6 +118,11 @@ def _chaos(tree: Tree, arguments: list[str]) -> int:
     return _call(tree, "-m", "tests.chaos", *_without_dashes(arguments))
 
 
+def _audit(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEV)
+    return audit(tree)
+
+
 def _oracles(tree: Tree, arguments: list[str]) -> int:
     """Bitrix24's own SDK, which pins our packages backwards, judges the sandbox from an environment of its own."""
     setup.prepare(tree, setup.DEV)
@@ -166,6 +174,7 @@ VERBS: dict[str, Callable[[Tree, list[str]], int]] = {
     "bench": _bench,
     "chaos": _chaos,
     "fuzz": _fuzz,
+    "audit": _audit,
     "live-oracles": _oracles,
     "setup": _setup,
     "lock": _lock,

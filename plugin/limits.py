@@ -21,7 +21,9 @@ from typing import Any, Literal
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 from plugin import durations
@@ -132,9 +134,27 @@ class Wait:
     why: str
 
 
+class _Patient(Redis):
+    """After a question without an answer the next ones are not asked for a second: a Redis that hangs costs a page one wait, not one for each."""
+
+    _silent_until = 0.0
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if time.monotonic() < self._silent_until:
+            raise RedisTimeout("Redis did not answer a moment ago")
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except RedisTimeout:
+            self._silent_until = time.monotonic() + 1.0
+            raise
+
+
 def patient_redis(url: str) -> Redis:
-    """A connection that fails fast instead of blocking a page or a worker for seconds."""
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 1), socket_connect_timeout=0.3, socket_timeout=0.5)
+    """A connection that fails fast instead of blocking a page or a worker for seconds.
+
+    A connection that was closed is opened anew; an answer that did not come is not asked for again, for the work may be done.
+    """
+    return _Patient.from_url(url, retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)), socket_connect_timeout=0.3, socket_timeout=0.5)
 
 
 def no_redis() -> Problem:

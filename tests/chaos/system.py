@@ -41,6 +41,8 @@ WORKERS = 3
 REDIS, WEB, SWEEP = "redis", "web", "sweep"
 WORKER_NAMES = tuple(f"worker-{number}" for number in range(WORKERS))
 RESTART_SECONDS = 0.2
+#: A machine that many share may need so long to start a process again.
+PATIENCE = 120.0
 
 
 class Kept:
@@ -160,20 +162,20 @@ class Person:
         """Open the app; while it is installed there is no pass yet."""
         opening = self.system.ask("open", user=self.user)
         parts = urlsplit(opening["url"])
-        answer = self._patiently(lambda: requests.post(f"{self.system.url}{parts.path}?{parts.query}", data=opening["fields"], timeout=20))
+        answer = self._patiently(lambda: requests.post(f"{self.system.url}{parts.path}?{parts.query}", data=opening["fields"], timeout=PATIENCE))
         found = re.search(r'name="frame-pass" content="([^"]+)"', answer.text) or re.search(r'data-pass="([^"]+)"', answer.text)
         assert found or installing, answer.text[:2000]
         self._pass = found[1] if found else ""
 
     def request(self, method: str, path: str, **more: Any) -> requests.Response:
-        """The page; a person tries again for half a minute while the web process is away or asks for patience."""
+        """The page; a person tries again for a while, while the web process is away or asks for patience."""
         headers = {"X-Frame-Pass": self._pass, "HX-Request": "true"}
-        answer = self._patiently(lambda: requests.request(method, self.system.url + path, headers=headers, timeout=20, **more))
+        answer = self._patiently(lambda: requests.request(method, self.system.url + path, headers=headers, timeout=PATIENCE, **more))
         self._pass = answer.headers.get("X-Frame-Pass", self._pass)
         return answer
 
     def _patiently(self, send: Callable[[], requests.Response]) -> requests.Response:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + PATIENCE
         while True:
             try:
                 answer = send()

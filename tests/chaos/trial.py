@@ -59,7 +59,7 @@ class Trial:
         try:
             self._live()
             for thread in self._threads:
-                thread.join(timeout=60)
+                thread.join(timeout=DEADLINE)
             self._quieten()
             if drawn.confirmed_late:
                 self._the_same_again()

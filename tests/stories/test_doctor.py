@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from launch.tree import child_environment
 from plugin import create_app, doctor, make_services
 from plugin.config import Config
 from tests.services import Databases
-from tests.stories.office import Office
+from tests.stories.office import Office, Person
 from tests.stories.seen import says
 from tests.stories.test_sending import outcome, sendable
 
@@ -60,6 +62,35 @@ def test_without_redis_pages_load_orders_are_kept_and_nothing_is_sent(office: Of
     office.services = office.app.extensions["tallybridge"] = before
     office.work()
     assert outcome(office, batch) == [("created", None)]
+
+
+def test_a_redis_that_hangs_costs_a_page_less_than_a_second(office: Office) -> None:
+    """It takes connections and never answers, as a machine does that has no memory left."""
+    alice = office.ready()
+    (crm_id,) = sendable(office, 1)
+    batch = alice.order(crm_id)
+    own = {path: timed(alice, path)[0] for path in ("/app/", "/app/invoices", "/app/batches", "/app/activity")}
+    redis = int(office.services.redis.info("server")["process_id"])
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        for path, usual in own.items():
+            time.sleep(1.1)  # each is the first to notice
+            took, page = timed(alice, path)
+            assert took < 1 + usual, path
+            assert says(page, "limits.no_redis"), path
+        assert alice.post(f"/app/batches/{batch}/confirm").status_code == 200
+        assert len(office.waiting()) == 1
+    finally:
+        os.kill(redis, signal.SIGCONT)
+    time.sleep(1.1)
+    office.work()
+    assert outcome(office, batch) == [("created", None)]
+
+
+def timed(person: Person, path: str) -> tuple[float, str]:
+    started = time.perf_counter()
+    text = person.get(path).text
+    return time.perf_counter() - started, text
 
 
 def test_a_database_that_is_away_is_not_healthy(office: Office, tmp_path: Path) -> None:
