@@ -43,7 +43,7 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 DNS_SECONDS = 60.0
 #: However much durations are divided for fault trials: below this a partner that is silent cannot be told from a machine that is busy.
-LEAST_SECONDS = 3.0
+LEAST_SECONDS = 5.0
 BODY_LIMIT = 64 * 1024 * 1024
 
 

@@ -24,8 +24,8 @@ XERO_CALLS = {
     "a reading": ("GET", r"/api\.xro"),
     "any call": (".*", r"/api\.xro"),
 }
-#: Longer than a lease (0.75 s at the trials' pace), and longer than the app waits for any answer (3 s).
-SLOW, TOO_SLOW = 1.6, 3.6
+#: Longer than a lease (0.75 s at the trials' pace), and longer than the app waits for any answer (5 s).
+SLOW, TOO_SLOW = 1.6, 5.6
 TIME_OUTS = ("time-out before the work", "time-out after the work")
 XERO_FAULTS: dict[str, dict[str, Any]] = {
     "lost": {"kind": "lost"},
