@@ -182,7 +182,7 @@ def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind:
         problem = outcomes.get(plan.crm_id)
         if problem is not None and problem.code == "bitrix24.not_found":
             problem = None
-        written = problem is None or problem.code == "bitrix24.stage_refused"
+        written = problem is None or problem.code in ("bitrix24.stage_refused", "bitrix24.field_missing")  # whatever else it said was written
         if link is not None and written:
             seen.append((link, plan, current.get(link.crm_id)))
         elif link is None:

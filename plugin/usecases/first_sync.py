@@ -184,13 +184,18 @@ def _link_customers(services: Services, context: Ready, rest: Rest, told: _Progr
                 doubt.score,
                 {
                     "crm_label": doubt.customer.name,
-                    "crm_detail": doubt.customer.email or doubt.customer.tax_number,
+                    "crm_detail": _beside(doubt.customer.email, doubt.customer.tax_number),
                     "xero_label": doubt.contact.name,
-                    "xero_detail": doubt.contact.email or doubt.contact.tax_number,
+                    "xero_detail": _beside(doubt.contact.email, doubt.contact.tax_number),
                     "reasons": list(doubt.reasons),
                 },
             )
     return made + len(linked & {one.subject for one in found})
+
+
+def _beside(*facts: str) -> str:
+    """What tells two of the same name apart, as far as it is known."""
+    return " · ".join(fact for fact in facts if fact)
 
 
 def _refused(session: Session, context: Ready) -> set[tuple[str, str]]:

@@ -466,6 +466,14 @@ def test_values_are_written_as_bitrix24_reads_them(mock: responses.RequestsMock)
     assert books.asked("crm.timeline.logmessage.add")[0]["fields"]["entityTypeId"] == "31"
 
 
+def test_a_portal_that_takes_no_lines_in_the_history_has_its_fields_all_the_same(mock: responses.RequestsMock) -> None:
+    books = Books()
+    del books.methods["crm.timeline.logmessage.add"]
+    rest = books.attach(mock)
+    assert write_back(rest, INVOICE, [WriteBack(12, {"xero_number": "B-12"}, log=("Xero", "Created"))]) == {12: None}
+    assert books.asked("crm.item.update")[0]["fields"] == {f"{UF}XERO_NUMBER": "B-12"}
+
+
 def test_a_refused_stage_costs_only_the_stage(mock: responses.RequestsMock) -> None:
     books = Books()
     found = write_back(books.attach(mock), INVOICE, [WriteBack(1, {"xero_id": "g"}, "DT31_11:LOCKED"), WriteBack(2, {"xero_id": "g"}, "DT31_11:P")])
