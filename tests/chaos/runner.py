@@ -14,7 +14,7 @@ from pathlib import Path
 from launch.tree import Tree
 from tests import services
 from tests.chaos.drawing import Drawn, draw
-from tests.chaos.system import Kind, System
+from tests.chaos.system import PACE, Kind, System
 from tests.chaos.trial import Trial
 
 #: One start serves so many; then everything begins anew, so that lists do not grow without end.
@@ -34,7 +34,7 @@ class Result:
 
 
 @contextmanager
-def started(kind: Kind, folder: Path) -> Iterator[System]:
+def started(kind: Kind, folder: Path, pace: float = PACE) -> Iterator[System]:
     """Everything running and set up; ended whatever happens."""
     running: list[services.Postgres] = []
     cluster = services.postgres_server()
@@ -47,7 +47,7 @@ def started(kind: Kind, folder: Path) -> Iterator[System]:
     with tempfile.TemporaryDirectory(prefix="tb-chaos-", dir="/tmp") as place:
         system = None
         try:
-            system = System(kind, folder, services.Databases(Path(place), postgres), postgres)
+            system = System(kind, folder, services.Databases(Path(place), postgres), postgres, pace)
             system.ready()
             yield system
         finally:

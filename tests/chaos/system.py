@@ -220,7 +220,7 @@ def _words(html: str) -> str:
 class System:
     """One start that serves many trials."""
 
-    def __init__(self, kind: Kind, folder: Path, databases: services.Databases, postgres: Callable[[], services.Postgres]) -> None:
+    def __init__(self, kind: Kind, folder: Path, databases: services.Databases, postgres: Callable[[], services.Postgres], pace: float = PACE) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.kind, self.folder, self._postgres = kind, folder, postgres
         self.database_url = databases.migrated(kind)
@@ -233,7 +233,7 @@ class System:
         self.redis_url = f"unix://{self._redis_folder / 'redis.sock'}"
         self._partners_log = (folder / "partners.log").open("ab")
         self._partners = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.partners", str(PACE), f"http://localhost:{port}"],
+            [sys.executable, "-m", "tests.chaos.partners", str(pace), f"http://localhost:{port}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._partners_log,
@@ -244,7 +244,7 @@ class System:
         told = json.loads(self._partners.stdout.readline())
         self.tenant: str = told["tenant"]
         keys = {"SECRET_KEY": "a secret of sixteen characters and more", "ENCRYPTION_KEYS": Fernet.generate_key().decode()}
-        places = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "TALLYBRIDGE_PACE": str(PACE)}
+        places = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "TALLYBRIDGE_PACE": str(pace)}
         self.kept = Kept(folder, child_environment() | told["environment"] | keys | places)
         self.kept.start(self._commands(port))
         self.engine = create_engine(full_url(self.database_url), poolclass=NullPool)

@@ -204,13 +204,13 @@ class Trial:
         self.note("released")
 
     def _kill_conductor(self) -> None:
-        self.system.kept.kill(self._conductor())
+        self.system.kept.kill(self.conductor())
 
     def _freeze_conductor(self) -> None:
         """Its lease runs out while it stands still; then it goes on as if nothing had happened."""
-        self.system.kept.freeze(self._conductor(), 1.5)
+        self.system.kept.freeze(self.conductor(), 1.5)
 
-    def _conductor(self) -> str:
+    def conductor(self) -> str:
         """The worker that holds a lease just now; any, if none does."""
         with self.system.rows() as session:
             owners = session.scalars(select(Lease.owner).where(Lease.owner.is_not(None), Lease.name.not_like("sweep%")).order_by(Lease.name)).all()

@@ -13,8 +13,10 @@ from sqlalchemy import func, select
 
 from plugin.models import Base, Doubt
 from sandbox.serve import Sandbox
-from tests.stories.main_story import sendable
+from tests.stories.main_story import document_of, sendable
 from tests.stories.office import Office, Person
+from tests.stories.seen import deliver, portal_row
+from tests.stories.test_webhooks import event, told
 
 #: For a page of the frame: what a sales person and the administrator of another portal get, and the form that goes with it.
 PAGES: dict[tuple[str, str], tuple[int, int, dict[str, str]]] = {
@@ -191,3 +193,44 @@ def outcome_of(town: Town, person: Person) -> set[tuple[str, str | None]]:
         mine = select(BatchDocument).join(Batch, Batch.id == BatchDocument.batch_id)
         rows = session.scalars(mine.where(Batch.portal_id == person.portal_id, Batch.created_by == person.user)).all()
         return {(one.outcome or one.verdict, one.problem_code) for one in rows}
+
+
+def test_an_uninstalled_portal_can_do_nothing(town: Town) -> None:
+    """Old passes, old tokens and old secrets open nothing; news about what it had sent order nothing; not a word goes to a partner."""
+    office, sandbox = town.office, town.office.sandbox
+    crm = sandbox.bitrix24.portals["harbour"]
+    sent = sendable(office, 1)[0]
+    town.alice.send(sent)
+    document = document_of(office, sent)
+    waiting = town.alice.order(sendable(office, 2)[1])
+    town.alice.post(f"/app/batches/{waiting}/confirm")
+    opening, portal = crm.open_app(1), portal_row(office)
+    secret = portal.application_token
+    passes = [person.frame_pass for person in (town.alice, town.sam)]
+    sandbox.bitrix24.delivery.log.clear()
+    crm.uninstall(False)
+    assert deliver(office, "ONAPPUNINSTALL") == [200]
+    office.work()
+    for partner in (sandbox.xero, sandbox.bitrix24):
+        partner.controls.calls.clear()
+    before = town.rows(("job", "batch", "link", "bitrix24_login", "connection", "consent"))
+
+    for (method, rule), (_, _, form) in PAGES.items():
+        address, data = town.filled(rule, form)
+        for held in passes:
+            answer = office.client.open(address, method=method, data=data or None, headers={"X-Frame-Pass": held})
+            assert answer.status_code == 401, (method, address, answer.text)
+    assert office.client.post("/app/pass", data={"AUTH_ID": opening.fields["AUTH_ID"]}, headers={"X-Frame-Pass": passes[0]}).status_code >= 400
+    for path in ("/bitrix24/app", "/bitrix24/placement"):
+        assert office.client.post(path, data=opening.fields).status_code == 409
+    forged = {"event": "ONCRMDYNAMICITEMUPDATE_31", "auth[member_id]": crm.member_id, "auth[application_token]": secret}
+    assert office.client.post("/bitrix24/events", data=forged).status_code == 403
+    sandbox.xero.edit(document.id, Status="AUTHORISED")
+    assert told(office, event(office, document.id)) == 200
+    office.work()
+
+    assert town.rows(tuple(before)) == before
+    mine = [one.path for one in sandbox.xero.controls.calls if one.path.startswith(("/api.xro", "/connect"))]
+    assert mine == []
+    assert [one.path for one in sandbox.bitrix24.controls.calls if one.path not in ("/rest/app.info", "/rest/profile")] == []
+    assert town.bob.get("/app/invoices").status_code == 200
