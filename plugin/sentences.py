@@ -111,6 +111,7 @@ SENTENCES: dict[str, str | Counted] = {
     "send.tax_rate_differs": _("Line “%(row)s” has %(rate)s tax, but %(tax)s in Xero is %(tax_rate)s %%. Choose the tax rate again."),
     "send.tax_unmapped": _("No Xero tax rate is chosen for %(rate)s (line “%(row)s”). Choose one."),
     "edit.conflict": _("Changed here and in Xero since the last transfer: %(differences)s. Overwrite Xero, or keep what it has."),
+    "edit.conflict:first": _("It was in Xero before, and this differs there: %(differences)s. Overwrite Xero, or keep what it has."),
     "edit.gone": _("The document was voided or deleted in Xero, so it cannot be updated. Send it as new to give it a number of its own."),
     "edit.locked": _("The document is dated in a locked period (%(date)s, locked up to %(lock)s). Ask your bookkeeper to move the lock date."),
     "edit.paid": _("It is paid or credited in Xero, so this cannot change any more: %(fields)s. Remove the payment in Xero first."),
@@ -318,7 +319,7 @@ SENTENCES: dict[str, str | Counted] = {
 }
 
 #: The parameter that, when it is not empty, chooses the other sentence "code:parameter".
-VARIANTS = {"notify.exported": "failed", "notify.fetched": "failed", "send.account_missing": "account"}
+VARIANTS = {"edit.conflict": "first", "notify.exported": "failed", "notify.fetched": "failed", "send.account_missing": "account"}
 
 #: The ways out that a button can offer: label, and the page it leads to (`plugin.web.render.WAYS_OUT`).
 _CONNECT = (_("Connect to Xero"), "connect")
@@ -479,17 +480,17 @@ def _status(value: Any, _params: Mapping[str, Any], lang: str) -> str:
     return sentence(f"status.{value}", {}, lang) if f"status.{value}" in SENTENCES else _plain(value, _params, lang)
 
 
-def _field(name: str, lang: str) -> str:
-    """`lines[2].quantity` as words: "line 2: quantity"."""
+def field_words(name: str, lang: str = "") -> str:
+    """`lines[2].quantity` as words: "line 3: quantity", for people count from one."""
     words = _translations(lang)
     row = re.search(r"\[(\d+)\]", name)
     last = name.rpartition(".")[2].partition("[")[0]
     label = words.ugettext(FIELD_WORDS[last]) if last in FIELD_WORDS else last
-    return f"{words.ugettext(_('line'))} {row[1]}: {label}" if row else label
+    return f"{words.ugettext(_('line'))} {int(row[1]) + 1}: {label}" if row else label
 
 
 def _fields(value: Any, _params: Mapping[str, Any], lang: str) -> str:
-    return ", ".join(_field(str(one), lang) for one in value) if isinstance(value, list) else str(value)
+    return ", ".join(field_words(str(one), lang) for one in value) if isinstance(value, list) else str(value)
 
 
 def _differences(value: Any, params: Mapping[str, Any], lang: str) -> str:
@@ -498,7 +499,7 @@ def _differences(value: Any, params: Mapping[str, Any], lang: str) -> str:
     words = _translations(lang)
     parts = []
     for one in value[:5]:
-        pair = {"field": _field(str(one.get("field", "")), lang), "crm": one.get("crm") or "–", "xero": one.get("xero") or "–"}
+        pair = {"field": field_words(str(one.get("field", "")), lang), "crm": one.get("crm") or "–", "xero": one.get("xero") or "–"}
         parts.append(words.ugettext(_("%(field)s (here %(crm)s, in Xero %(xero)s)")) % pair)
     return ", ".join(parts) + (" …" if len(value) > 5 else "")
 

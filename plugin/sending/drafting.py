@@ -2,7 +2,7 @@
 
 | Code | When |
 |---|---|
-| edit.conflict (differences, number) | changed on both sides since the last transfer, or a line added in Xero (RULES 19) |
+| edit.conflict (differences, number, first) | changed on both sides since the last transfer, or a line added in Xero (RULES 19); `first`: never sent by us |
 | xero.gone (number) | Xero does not know the linked document any more |
 """
 
@@ -89,7 +89,7 @@ def change_of(one: Work, held: Document | None, lists: Lists) -> Update | Unchan
         return Unchanged()
     if isinstance(result, Conflict):
         differences = [{"field": each.field, "sent": _text(each.sent), "crm": _text(each.crm), "xero": _text(each.xero)} for each in result.differences]
-        raise Problem("edit.conflict", differences=differences, number=held.number)
+        raise Problem("edit.conflict", differences=differences, number=held.number, first=not one.link.sent)
     return result
 
 

@@ -125,5 +125,5 @@ def register(app: Flask) -> None:
     """Teach the templates the words, the filters and the addresses."""
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(money=money, moment=moment, day=day, short_day=short_day, lasting=lasting)
+    app.jinja_env.filters.update(money=money, moment=moment, day=day, short_day=short_day, lasting=lasting, field_words=sentences.field_words)
     app.jinja_env.globals.update(WORDS, COLUMNS=COLUMNS, told=told, way_out=way_out, asset=asset, get_locale=get_locale)

@@ -83,7 +83,12 @@ def test_an_unknown_code_is_shown_in_full() -> None:
         ("send.locked", {"date": "2026-11-01", "lock": "2026-11-05"}, "Dated Nov 1, 2026"),
         ("activity.not_sent", {"problem": "send.no_rows", "details": {}}, "Not sent. The invoice has no products."),
         ("activity.status_changed", {"number": "INV-1", "before": "draft", "after": "part_paid", "due": "5.00"}, "now “Part paid”"),
-        ("edit.conflict", {"differences": [{"field": "lines[2].quantity", "crm": "1", "xero": "3"}]}, "line 2: quantity (here 1, in Xero 3)"),
+        (
+            "edit.conflict",
+            {"differences": [{"field": "lines[2].quantity", "crm": "1", "xero": "3"}]},
+            "Changed here and in Xero since the last transfer: line 3: quantity (here 1, in Xero 3)",
+        ),
+        ("edit.conflict", {"differences": [{"field": "line_amount_types", "crm": "a", "xero": "b"}], "first": True}, "It was in Xero before"),
         ("edit.paid", {"fields": ["due_date", "lines.unit_amount"]}, "due date, price"),
         ("xero.refused", {"messages": ["One.", "Two."]}, "Xero refused this: One; Two."),
         ("organisation.paused", {"until": "2026-11-21T10:05:00+00:00"}, "until 10:05"),
