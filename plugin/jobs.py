@@ -23,7 +23,7 @@ from plugin.models import Batch, BatchDocument, Job
 PEOPLE, EVENTS, BULK = 0, 1, 2
 CHUNK = 500
 
-SEND, PULL, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "write_back", "prepare", "first_run", "notify"
+SEND, PULL, INVOICED, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "invoiced", "write_back", "prepare", "first_run", "notify"
 BRING, TROUBLE = "bring", "trouble"
 
 

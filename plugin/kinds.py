@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from plugin.bitrix24 import kinds
 from plugin.bitrix24.kinds import CrmKind
-from plugin.xero import documents
+from plugin.xero import documents, quotes
 from plugin.xero.resource import Resource
 
 
@@ -30,7 +30,8 @@ class Kind:
 
 
 INVOICE = Kind("invoice", kinds.INVOICE, documents.INVOICES, "documents")
-KINDS: dict[str, Kind] = {one.name: one for one in (INVOICE,)}
+QUOTE = Kind("quote", kinds.QUOTE, quotes.QUOTES, "quotes")
+KINDS: dict[str, Kind] = {one.name: one for one in (INVOICE, QUOTE)}
 
 
 def kind_of(subject: str) -> Kind:

@@ -210,7 +210,7 @@ def _of_problem(services: Services, job: Job) -> documents.WriteBack | None:
     told = (job.payload or {}).get("problem")
     if not told:
         return None
-    text = sentences.sentence(told["code"], told["params"])
+    text = sentences.sentence(told["code"], {**told["params"], "document": kind_of(job.subject).name})
     return documents.WriteBack(crm_id_of(job.subject), {"xero_error": text[:500], "xero_sending": "", "xero_synced": services.now()})
 
 
@@ -243,7 +243,7 @@ def _of_link(context: _Context, job: Job, link: Link, states: dict[int, document
     current = states.get(link.crm_id)
     stage = None
     if current is not None and settings is not None and payload.get("stage") is not False:
-        stage = next_stage(link.xero_word, current.stage_id, settings[1], was=payload.get("was") or "")
+        stage = next_stage(link.xero_word, current.stage_id, settings[1], was=payload.get("was") or "", kind=link.crm_kind)
     log_line = payload.get("log")
     if stage is None and log_line is None and link.written == shown_fingerprint(link) and not payload.get("anew"):
         return None

@@ -114,6 +114,16 @@ SENTENCES: dict[str, str | Counted] = {
     "edit.conflict:first": _("It was in Xero before, and this differs there: %(differences)s. Overwrite Xero, or keep what it has."),
     "edit.gone": _("The document was voided or deleted in Xero, so it cannot be updated. Send it as new to give it a number of its own."),
     "edit.locked": _("The document is dated in a locked period (%(date)s, locked up to %(lock)s). Ask your bookkeeper to move the lock date."),
+    "edit.quote_closed": _(
+        "Xero lets a quote that is %(status)s change no more: %(fields)s. Overwrite Xero to open it again, or move it back to sent in Bitrix24."
+    ),
+    "quote.invoiced": _("This quote is invoiced in Xero and cannot become %(after)s. Open it in Xero to undo that."),
+    "quote.move_refused": _("Xero does not let a quote go from %(before)s to %(after)s. Move it to another stage, or open it in Xero."),
+    "activity.quote_invoiced": _("Quote %(number)s is invoiced in Xero, because an invoice was made from it."),
+    "activity.quote_stays_accepted": _("Quote %(number)s stays as it is in Xero: there, an invoiced quote would make a second invoice."),
+    "activity.quote_made_invoice": _(
+        "Xero made invoice %(invoice)s of its own when quote %(number)s was marked as invoiced. As a draft it was deleted again. Please look at it in Xero."
+    ),
     "edit.paid": _("It is paid or credited in Xero, so this cannot change any more: %(fields)s. Remove the payment in Xero first."),
     "link.taken": _("This invoice or its Xero document is already linked to another one."),
     "pull.not_linked": _("This invoice is not in Xero yet. Send it first."),
@@ -132,6 +142,8 @@ SENTENCES: dict[str, str | Counted] = {
     "effect.sellers": _n("%(count)s of your companies is added or removed.", "%(count)s of your companies are added or removed."),
     "effect.stage_to_status": _n("%(count)s stage orders another status in Xero.", "%(count)s stages order another status in Xero."),
     "effect.start_date": _("The start date changes from %(before)s to %(after)s."),
+    "effect.quote_stage_to_status": _n("%(count)s stage of quotes orders another status in Xero.", "%(count)s stages of quotes order another status in Xero."),
+    "effect.quote_status_to_stage": _n("%(count)s status of quotes leads to another stage.", "%(count)s statuses of quotes lead to another stage."),
     "effect.status_to_stage": _n("%(count)s status of Xero leads to another stage.", "%(count)s statuses of Xero lead to another stage."),
     "effect.taxes": _n("%(count)s tax becomes another tax rate in Xero.", "%(count)s taxes become another tax rate in Xero."),
     "reason.currency": _("Same currency"),
@@ -254,6 +266,9 @@ SENTENCES: dict[str, str | Counted] = {
     "status.part_paid": _("Part paid"),
     "status.paid": _("Paid"),
     "status.voided": _("Voided"),
+    "status.accepted": _("Accepted"),
+    "status.declined": _("Declined"),
+    "status.invoiced": _("Invoiced"),
     "status.deleted": _("Deleted"),
     # Xero
     "xero.account_archived": _("The account %(account)s is archived in Xero. Choose another ledger account."),
@@ -318,6 +333,36 @@ SENTENCES: dict[str, str | Counted] = {
     "xero.wrong_status": _("The status in Xero does not permit this. Open the document in Xero."),
 }
 
+#: How the sentences above speak of a quote, where they name the document (its parameter `document`).
+SENTENCES |= {
+    "activity.batch_cancelled:quote": _n("A batch was cancelled; %(count)s quote was not sent.", "A batch was cancelled; %(count)s quotes were not sent."),
+    "activity.batch_fetched:quote": _n("The status of %(count)s quote was asked from Xero.", "The statuses of %(count)s quotes were asked from Xero."),
+    "activity.batch_sent:quote": _n("%(count)s quote was ordered to be sent to Xero.", "%(count)s quotes were ordered to be sent to Xero."),
+    "activity.created:quote": _("Quote %(number)s was created in Xero, total %(total)s %(currency)s."),
+    "activity.updated_in_xero:quote": _("Quote %(number)s was updated in Xero, total %(total)s %(currency)s."),
+    "notify.exported:quote": _("%(succeeded)s of %(total)s quotes exported"),
+    "notify.exported:failed:quote": _("%(succeeded)s of %(total)s quotes exported. The others need a look: open batch %(number)s in Tallybridge."),
+    "notify.fetched:quote": _("%(succeeded)s of %(total)s quotes updated from Xero"),
+    "notify.fetched:failed:quote": _("%(succeeded)s of %(total)s quotes updated from Xero. The others need a look: open batch %(number)s in Tallybridge."),
+    "send.customer_gone:quote": _("The customer of this quote does not exist any more. Choose another one in the quote."),
+    "send.deleted:quote": _("The quote was deleted in Bitrix24."),
+    "send.may_not_edit:quote": _("You may see this quote but not edit it, so you may not send it. Ask its owner or an administrator."),
+    "send.may_not_see:quote": _("You may not see this quote, or it does not exist."),
+    "send.no_customer:quote": _("The quote has neither a company nor a contact. Choose the customer in the quote."),
+    "send.no_rows:quote": _("The quote has no products. Add at least one."),
+    "send.other_seller:quote": _(
+        "The quote belongs to another company of yours than this Xero organisation. Tick that company in the settings if it should go."
+    ),
+    "send.rows_do_not_add_up:quote": _("The products add up to %(rows)s but the quote says %(crm)s. Open the quote and save its products again."),
+    "send.stage_not_sent:quote": _("Its stage is set to “Do not send”. Move the quote, or change the stages in the settings."),
+    "edit.gone:quote": _("The quote was deleted in Xero, so it cannot be updated. Send it as new to give it a number of its own."),
+    "link.taken:quote": _("This quote or its Xero document is already linked to another one."),
+    "pull.not_linked:quote": _("This quote is not in Xero yet. Send it first."),
+    "xero.lines_missing:quote": _("Xero wants at least one line. Add products to the quote."),
+    "xero.unanswered:quote": _("Xero's answer does not mention this quote. It is looked up before anything is repeated."),
+    "bitrix24.stage_refused:quote": _("Bitrix24 did not let the quote change to the stage: %(text)s. Everything else was written."),
+}
+
 #: The parameter that, when it is not empty, chooses the other sentence "code:parameter".
 VARIANTS = {"edit.conflict": "first", "notify.exported": "failed", "notify.fetched": "failed", "send.account_missing": "account"}
 
@@ -372,7 +417,8 @@ def sentence(code: str, params: Mapping[str, Any] | None = None, lang: str = "")
     """The sentence for a stored code, in `lang` (a Bitrix24 code) or else in the language of the page that is being made."""
     given = dict(params or {})
     variant = VARIANTS.get(code)
-    found = SENTENCES.get(f"{code}:{variant}" if variant and given.get(variant) else code)
+    name = f"{code}:{variant}" if variant and given.get(variant) else code
+    found = SENTENCES.get(f"{name}:{given.get('document')}") or SENTENCES.get(name)
     if found is None:
         return " ".join([code, *(f"{name}={value}" for name, value in sorted(given.items()))])
     words = _translations(lang)
@@ -469,7 +515,8 @@ def _seconds(value: Any, _params: Mapping[str, Any], lang: str) -> str:
 
 def _cause(value: Any, params: Mapping[str, Any], lang: str) -> str:
     details = params.get("details")
-    return sentence(str(value), details if isinstance(details, dict) else {}, lang) if str(value) in SENTENCES else str(value)
+    about = {"document": params.get("document")}
+    return sentence(str(value), (details if isinstance(details, dict) else {}) | about, lang) if str(value) in SENTENCES else str(value)
 
 
 def _rate(value: Any, _params: Mapping[str, Any], lang: str) -> str:

@@ -1,4 +1,4 @@
-"""How Bitrix24 holds each kind of document (B§8.0, B§8.2)."""
+"""How Bitrix24 holds each kind of document (B§8.0, B§8.2, B§8.3)."""
 
 from __future__ import annotations
 
@@ -36,4 +36,6 @@ _SHOWN = ("xero_id", "xero_number", "xero_status", "xero_url", "xero_sending")
 _MONEY = ("xero_paid", "xero_due", "xero_paid_on")
 _TOLD = ("xero_synced", "xero_error")
 
-INVOICE = CrmKind("invoice", 31, "SI", "CRM_SMART_INVOICE", "accountNumber", ("closedate",), (*_SHOWN, *_MONEY, *_TOLD), ("categoryId",))
+INVOICE = CrmKind("invoice", 31, "SI", "CRM_SMART_INVOICE", "accountNumber", ("closedate",), (*_SHOWN, *_MONEY, *_TOLD), ("categoryId", "parentId7"))
+#: Valid until is `actualDate`; older cards fill `closedate` only. A quote has no pipelines.
+QUOTE = CrmKind("quote", 7, "Q", "CRM_QUOTE", "quoteNumber", ("actualDate", "closedate"), (*_SHOWN, *_TOLD), ("content", "contentType", "terms", "termsType"))

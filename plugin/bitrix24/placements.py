@@ -9,7 +9,7 @@ from typing import Any
 from plugin.bitrix24.client import BatchReply, Command, Reply, Rest, chunks
 from plugin.bitrix24.events import CUSTOMER_EVENTS, INVOICE_EVENTS, INVOICE_TYPE, LIFE_EVENTS
 from plugin.bitrix24.fields import ensure_fields
-from plugin.bitrix24.kinds import INVOICE
+from plugin.bitrix24.kinds import INVOICE, QUOTE
 from plugin.bitrix24.packing import rows_under
 from plugin.bitrix24.values import text, yes
 from plugin.domain.problems import Problem
@@ -47,12 +47,16 @@ class Installed:
 
 def ensure_installed(rest: Rest, public_url: str, lang: str) -> Installed:
     """Bring the portal to the state this version needs; an administrator's token. Nothing optional stops an installation."""
-    try:
-        fields, problems = ensure_fields(rest, INVOICE)
-    except Problem as problem:
-        if problem.retry.kind != "never":
-            raise
-        fields, problems = (), {"userfieldconfig": problem}
+    fields: tuple[str, ...] = ()
+    problems: dict[str, Problem] = {}
+    for kind in (INVOICE, QUOTE):
+        try:
+            made, refused = ensure_fields(rest, kind)
+        except Problem as problem:
+            if problem.retry.kind != "never":
+                raise
+            made, refused = (), {"userfieldconfig": problem}
+        fields, problems = (*fields, *made), problems | refused
     known = rest.batch({"events": ("events", {}), "handlers": ("event.get", {}), "offered": ("placement.list", {}), "places": ("placement.get", {})})
     problems |= known.errors
     added, removed, absent = _wanted(known, public_url, lang)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from plugin.bitrix24.fields import own_values
 from plugin.bitrix24.kinds import CrmKind
-from plugin.bitrix24.values import amount, decode_date, ident, moment, optional_amount, text, yes
+from plugin.bitrix24.values import amount, decode_date, ident, moment, optional_amount, text, words, yes
 from plugin.domain.crm import Address, Customer, Invoice, Product, Row
 
 COMPANY, CONTACT = 4, 3
@@ -41,6 +41,9 @@ def document_of(kind: CrmKind, item: Mapping[str, Any]) -> Invoice:
         created_at=moment(item.get("createdTime")) or NEVER_SEEN,
         updated_at=moment(item.get("updatedTime")) or NEVER_SEEN,
         category_id=ident(item.get("categoryId")),
+        summary=words(item.get("content"), item.get("contentType")),
+        terms=words(item.get("terms"), item.get("termsType")),
+        quote_id=ident(item.get("parentId7")),
         fields=own_values(kind, item),
     )
 

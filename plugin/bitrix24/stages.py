@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from plugin.bitrix24.client import BatchReply, Command, Reply, Rest, chunks
-from plugin.bitrix24.kinds import INVOICE
+from plugin.bitrix24.kinds import INVOICE, QUOTE
 from plugin.bitrix24.packing import rows_under
 from plugin.bitrix24.shapes import COMPANY
 from plugin.bitrix24.values import ident, names, optional_amount, text, yes
@@ -55,6 +55,24 @@ def pipelines(rest: Rest) -> tuple[Stage, ...]:
         for category in (row for row in categories if f"c{row['id']}" in part):
             stages += [_stage(row, category) for row in _rows_of(reply, f"c{category['id']}", "")]
     return tuple(stages)
+
+
+def quote_stages(rest: Rest) -> tuple[Stage, ...]:
+    """Every stage of the portal's quotes, in order (B§8.5); nothing where the portal has none, or keeps them from this person."""
+    try:
+        reply = rest.call("crm.status.list", {"filter": {"ENTITY_ID": "QUOTE_STATUS"}, "order": {"SORT": "ASC"}})
+    except Problem as problem:
+        if problem.retry.kind != "never":
+            raise
+        return ()
+    rows = [row for row in rows_under(reply, "") if text(row.get("ENTITY_ID")) == "QUOTE_STATUS"]
+    return tuple(replace(_stage(_with_extra(row), {}), kind=QUOTE.name) for row in rows)
+
+
+def _with_extra(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of quotes the meaning and the colour may stand under EXTRA (B§8.5)."""
+    extra = row.get("EXTRA")
+    return {**row, **{name: value for name, value in extra.items() if value and not row.get(name)}} if isinstance(extra, Mapping) else row
 
 
 def _categories(rest: Rest) -> list[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -93,3 +94,22 @@ def names(value: Any) -> frozenset[str]:
     """Scopes: a list, or words parted by spaces in one place and commas in another (B§1.5)."""
     words = value if isinstance(value, list) else re.split(r"[\s,]+", text(value))
     return frozenset(str(word) for word in words if word)
+
+
+_TAGS = re.compile(r"<[^>]*>")
+_BLOCKS = re.compile(r"<(?:br|/p|/div|/li|/tr|/h\d)\b[^>]*>", re.IGNORECASE)
+_BBCODE = re.compile(r"\[/?(?:b|i|u|s|p|br|list|\*|url|img|quote|code|color|size|font|left|center|right|justify|table|tr|td|th)(?:=[^\]]*)?\]", re.IGNORECASE)
+
+
+def words(value: Any, written_as: Any) -> str:
+    """A text field without its markup: 1 is plain, 2 bbcode, 3 HTML, 0 unknown (B§8.3). Unknown with tags in it is read as HTML."""
+    given, kind = text(value), ident(written_as) or 0
+    if kind == 1 or not given:
+        return given.strip()
+    plain = _TAGS.sub("", _BLOCKS.sub("\n", given)) if kind == 3 or (kind == 0 and _TAGS.search(given)) else given
+    if plain is not given:
+        plain = html.unescape(plain)
+    if kind != 3:
+        plain = _BBCODE.sub("", plain)
+    lines = (line.strip() for line in plain.replace("\r\n", "\n").split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

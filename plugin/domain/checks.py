@@ -51,7 +51,7 @@ def check_header(invoice: Invoice, settings: Settings, organisation: Organisatio
         raise Problem("send.negative_total", total=invoice.total, currency=invoice.currency)
     if currencies is not None and invoice.currency not in {*currencies, organisation.base_currency}:
         raise Problem("send.currency_missing", currency=invoice.currency)
-    if not linked:
+    if not linked and invoice.kind != "quote":  # a quote is nothing that a ledger holds
         _check_lock(document_date(invoice), organisation)
     return status
 
@@ -79,9 +79,9 @@ def _check_seller(invoice: Invoice, settings: Settings) -> None:
 
 
 def _check_stage(invoice: Invoice, settings: Settings, linked: bool) -> str:
-    """A stage mapped to "do not send" stops it; a void needs something to void."""
-    status = settings.status_for(invoice.stage_id)
-    if not status or (status == "VOIDED" and not linked):
+    """A stage mapped to "do not send" stops it; a void or deletion needs something to end."""
+    status = settings.status_for(invoice.stage_id, invoice.kind)
+    if not status or (status in ("VOIDED", "DELETED") and not linked):
         raise Problem("send.stage_not_sent", stage=invoice.stage_id)
     return status
 

@@ -18,6 +18,7 @@ from plugin.domain.drafts import as_draft, draft_from_json, draft_to_json, finge
 from plugin.domain.ledger import Document, Draft, Line
 from plugin.domain.lines import FieldDifference, Merge, by_id, changed_fields, comparable, describe, match_lines, merge_lines, same_content, shown
 from plugin.domain.problems import Problem
+from plugin.domain.quotes import EDITABLE, ordered, way
 from plugin.domain.statuses import forward_only, has_money
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 HEADER_FIELDS = ("contact_id", "date", "due_date", "currency", "line_amount_types", "reference", "url")
+QUOTE_FIELDS = ("contact_id", "date", "due_date", "currency", "line_amount_types", "reference", "title", "summary", "terms")
 BASIS_OF_LINES = ("currency", "line_amount_types")
 OPEN_WHEN_PAID = ("contact_id", "due_date", "reference", "url")
 LINE_OPEN_WHEN_PAID = ("description", "account_code", "tracking")
@@ -46,12 +48,14 @@ GONE = ("VOIDED", "DELETED")
 class Update:
     """What to send: changed header fields by their name in `Draft`, the complete lines with their ids or None to leave them, a new status or None.
 
+    `steps` are the statuses that a quote passes through, in their order; its content may go wherever it stands as draft or sent.
     Where lines go, `fields` always names `line_amount_types` (RULES 18).
     """
 
     fields: dict[str, Any]
     lines: tuple[Line, ...] | None = None
     status: str | None = None
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,16 +70,18 @@ class Conflict:
     differences: tuple[FieldDifference, ...]
 
 
-def compare(sent: Draft | None, now: Draft, held: Document, *, lock: date | None = None) -> Update | Unchanged | Conflict:
+def compare(sent: Draft | None, now: Draft, held: Document, *, lock: date | None = None, reopen: bool = False) -> Update | Unchanged | Conflict:
     """What an update has to send; raises a `Problem` where Xero does not permit it.
 
     `sent` None: linked, but never sent by us, so that every difference needs a person. The number is not compared: it is fixed at first send (RULES 13).
-    `lock` is the organisation's lock date (`checks.lock_date`).
+    `lock` is the organisation's lock date (`checks.lock_date`). `reopen`: an accepted or declined quote is made a sent one to be changed.
     """
     if held.status in GONE:
-        if now.status == "VOIDED":
+        if now.status in GONE:
             return Unchanged()
         raise Problem("edit.gone", status=held.status)
+    if now.kind == "quote":
+        return _compare_quote(sent, now, held, reopen)
     status = _status(sent, now, held)
     if now.status == "VOIDED":
         return _permitted(Update({}, None, status), held, lock) if status else Unchanged()
@@ -85,7 +91,29 @@ def compare(sent: Draft | None, now: Draft, held: Document, *, lock: date | None
 
 def push(now: Draft, held: Document, *, lock: date | None = None) -> Update | Unchanged | Conflict:
     """The CRM's side wins everything, lines added in Xero included (RULES 19: push)."""
-    return compare(as_draft(held), now, held, lock=lock)
+    return compare(as_draft(held), now, held, lock=lock, reopen=True)
+
+
+def _compare_quote(sent: Draft | None, now: Draft, held: Document, reopen: bool) -> Update | Unchanged | Conflict:
+    """Content and status by themselves: only drafts and sent quotes let their content change (X§6.11)."""
+    steps = ordered(sent.status if sent else None, now.status, held.status)
+    if now.status == "DELETED" and steps:
+        return Update({}, None, None, steps)
+    content = _without_base(now, held, None) if sent is None else _with_base(sent, now, held, None)
+    if steps is None:
+        differences = content.differences if isinstance(content, Conflict) else ()
+        return Conflict((FieldDifference("status", sent.status if sent else None, now.status, held.status), *differences))
+    if isinstance(content, Conflict):
+        return content
+    if isinstance(content, Unchanged):
+        return Update({}, None, None, steps) if steps else content
+    if held.status not in EDITABLE:
+        if not reopen or held.status == "INVOICED":
+            names = [*content.fields, *(["lines"] if content.lines is not None else [])]
+            raise Problem("edit.quote_closed", fields=names, status=held.status)
+        final = steps[-1] if steps else held.status
+        steps = ("SENT", *(way("SENT", final) or ()))
+    return replace(content, steps=steps)
 
 
 def with_line_ids(draft: Draft, held: Document) -> Draft:
@@ -142,7 +170,7 @@ def _with_lines(fields: dict[str, Any], merge: Merge, held: Document) -> tuple[d
 def _merge_header(sent: Draft, now: Draft, held: Document) -> tuple[dict[str, Any], list[FieldDifference]]:
     fields: dict[str, Any] = {}
     differences = []
-    for name in HEADER_FIELDS:
+    for name in _header_fields(now):
         base, ours, theirs = getattr(sent, name), getattr(now, name), getattr(held, name)
         if _equal(base, ours) or _equal(ours, theirs):
             continue
@@ -162,13 +190,18 @@ def _moved_basis(sent: Draft, now: Draft, held: Document, fields: Mapping[str, A
 
 def _without_base(now: Draft, held: Document, status: str | None) -> Update | Unchanged | Conflict:
     """Nothing was ever sent: our mark and reference fill empty fields, every other difference is a person's to decide."""
-    fields = {name: getattr(now, name) for name in ("reference", "url") if getattr(now, name) and not getattr(held, name)}
-    apart = [name for name in HEADER_FIELDS if name not in fields and getattr(now, name) and not _equal(getattr(now, name), getattr(held, name))]
+    ours = ("reference", "title", "summary", "terms") if now.kind == "quote" else ("reference", "url")
+    fields = {name: getattr(now, name) for name in ours if getattr(now, name) and not getattr(held, name)}
+    apart = [name for name in _header_fields(now) if name not in fields and getattr(now, name) and not _equal(getattr(now, name), getattr(held, name))]
     differences = [FieldDifference(name, None, shown(getattr(now, name)), shown(getattr(held, name))) for name in apart]
     differences += _lines_apart(now.lines, _read_lines(held))
     if differences:
         return Conflict(tuple(differences))
     return Update(fields, None, status) if fields or status else Unchanged()
+
+
+def _header_fields(draft: Draft) -> tuple[str, ...]:
+    return QUOTE_FIELDS if draft.kind == "quote" else HEADER_FIELDS
 
 
 def _lines_apart(now: tuple[Line, ...], held: tuple[Line, ...]) -> list[FieldDifference]:

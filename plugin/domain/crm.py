@@ -102,6 +102,9 @@ class Invoice:
     rows_read: bool = False
     category_id: int | None = None
     kind: str = "invoice"
+    summary: str = ""  # what a quote offers, and on which terms
+    terms: str = ""
+    quote_id: int | None = None  # the quote that an invoice was made from
     fields: dict[str, str] = field(default_factory=dict)  # our own user fields, by short name: xero_id, xero_number, ...
 
     @property
@@ -124,6 +127,7 @@ class Stage:
     category_id: int
     category_name: str = ""
     system: bool = False
+    kind: str = "invoice"  # of the documents that stand in it
 
 
 @dataclass(frozen=True)

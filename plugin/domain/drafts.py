@@ -14,6 +14,7 @@ from plugin.domain.crm import Invoice, Row
 from plugin.domain.ledger import Document, Draft, Line, Tracking
 from plugin.domain.money import plain
 
+_ADDED = ("kind", "title", "summary", "terms", "mark")
 _NOT_CONTENT = ("id", "row_id", "item_id", "line_amount", "tax_amount")
 _LINE_MONEY = ("quantity", "unit_amount", "discount_rate", "line_amount", "tax_amount", "discount_amount")
 
@@ -27,7 +28,7 @@ def draft_to_json(draft: Draft) -> dict[str, Any]:
 def draft_from_json(stored: Mapping[str, Any]) -> Draft:
     """The draft that `draft_to_json` wrote; keys that it did not know yet take their default."""
     given = _known(Draft, stored)
-    given |= {name: date.fromisoformat(given[name]) for name in ("date", "due_date")}
+    given |= {name: date.fromisoformat(given[name]) for name in ("date", "due_date") if given[name]}
     return Draft(**(given | {"total": Decimal(given["total"]), "lines": tuple(_line(each) for each in given["lines"])}))
 
 
@@ -37,7 +38,7 @@ def as_draft(document: Document) -> Draft:
     return Draft(
         contact_id=document.contact_id,
         date=day,
-        due_date=document.due_date or day,
+        due_date=document.due_date or (None if document.type == "QUOTE" else day),
         currency=document.currency,
         line_amount_types=document.line_amount_types,
         lines=document.lines or (),
@@ -46,12 +47,18 @@ def as_draft(document: Document) -> Draft:
         number=document.number,
         reference=document.reference,
         url=document.url,
+        kind="quote" if document.type == "QUOTE" else "invoice",
+        title=document.title,
+        summary=document.summary,
+        terms=document.terms,
     )
 
 
 def fingerprint(draft: Draft) -> str:
     """A stable hash of a draft's content: ids of lines and rows, and the writing of a number (2 or 2.00), do not matter."""
     content = _json(asdict(draft), normal=True)
+    # What later versions added counts where it says something: fingerprints that are kept stay equal.
+    content = {name: value for name, value in content.items() if name not in _ADDED or value not in ("", "invoice")}
     content["lines"] = [{key: value for key, value in line.items() if key not in _NOT_CONTENT} for line in content["lines"]]
     return _hash(content)
 
@@ -72,6 +79,7 @@ def invoice_fingerprint(invoice: Invoice) -> str:
             "company": invoice.company_id or 0,
             "contact": invoice.contact_id or 0,
             "seller": invoice.seller_id or 0,
+            **({"summary": invoice.summary, "terms": invoice.terms} if invoice.kind == "quote" else {}),
             "rows": [_row(row) for row in sorted(invoice.rows, key=lambda row: (row.sort, row.id))],
         }
     )

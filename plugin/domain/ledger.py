@@ -143,11 +143,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Draft:
-    """A sales invoice as we want Xero to hold it. `total` is what Xero will compute: equal to the CRM's to the cent."""
+    """A document as we want Xero to hold it. `total` is what Xero will compute: equal to the CRM's to the cent."""
 
     contact_id: str
     date: Day
-    due_date: Day
+    due_date: Day | None  # of a quote: valid until, where it says so
     currency: str
     line_amount_types: str  # Exclusive | Inclusive | NoTax
     lines: tuple[Line, ...]
@@ -156,11 +156,16 @@ class Draft:
     number: str = ""  # empty: Xero's own numbering
     reference: str = ""
     url: str = ""
+    kind: str = "invoice"
+    title: str = ""
+    summary: str = ""
+    terms: str = ""
+    mark: str = ""  # in the reference of a document that has neither our number nor a Url (RULES 11)
 
 
 @dataclass(frozen=True)
 class Document:
-    """A sales invoice or bill as Xero holds it. `lines` is None where the answer carried none (X§4.8)."""
+    """A sales invoice, bill or quote (type QUOTE, due: valid until) as Xero holds it. `lines` is None where the answer carried none (X§4.8)."""
 
     id: str
     type: str
@@ -183,6 +188,9 @@ class Document:
     sent: bool
     updated_at: datetime | None
     lines: tuple[Line, ...] | None = None
+    title: str = ""
+    summary: str = ""
+    terms: str = ""
 
 
 @dataclass(frozen=True)

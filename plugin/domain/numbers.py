@@ -25,6 +25,11 @@ def document_number(invoice: Invoice, settings: Settings, suffix: int = 0) -> st
     return full if full.isascii() and full.isprintable() and len(full) <= NUMBER_LENGTH else ""
 
 
+def reference_mark(member_id: str, document: Invoice) -> str:
+    """What marks a document in its reference, where Xero numbers it and holds no Url of it: `B24-<portal>-Q12` (RULES 11)."""
+    return f"{OURS}{_portal(member_id)}-{document.kind[:1].upper()}{document.id}"
+
+
 def item_code(product: Product, source: Literal["code", "xmlId", "id"], parent: Product | None = None) -> str:
     """A product's item code: its own, a variation's else its parent's, else `B24-<id>` (RULES 15); never longer than Xero holds."""
     own = "" if source == "id" else " ".join(product.code.split())
@@ -46,5 +51,8 @@ OURS = "B24-"
 
 def contact_number(member_id: str, kind: Literal["company", "contact"], crm_id: int) -> str:
     """The ContactNumber of a CRM company or contact: `B24-<portal>-CO123` or `…-C45` (X§5.2)."""
-    portal = re.sub(r"[^0-9a-z]", "", member_id.lower())[:8]
-    return f"{OURS}{portal}-{'CO' if kind == 'company' else 'C'}{crm_id}"
+    return f"{OURS}{_portal(member_id)}-{'CO' if kind == 'company' else 'C'}{crm_id}"
+
+
+def _portal(member_id: str) -> str:
+    return re.sub(r"[^0-9a-z]", "", member_id.lower())[:8]

@@ -36,7 +36,7 @@ def check_before_send(
     linked = bool(link_state)
     try:
         status = check_header(invoice, settings, organisation, currencies=currencies, linked=linked, older_too=older_too)
-        if link_state in GONE and status != "VOIDED":
+        if link_state in GONE and status not in GONE:
             raise Problem("edit.gone", status=link_state)
         if invoice.rows or invoice.rows_read:
             check_rows(invoice)

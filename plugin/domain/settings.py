@@ -12,6 +12,8 @@ from plugin.domain.money import plain
 
 STATUS_WORDS = ("draft", "submitted", "authorised", "sent", "overdue", "part_paid", "paid", "voided", "deleted")
 STAGE_STATUSES = ("DRAFT", "SUBMITTED", "AUTHORISED", "VOIDED", "")
+QUOTE_WORDS = ("draft", "sent", "accepted", "declined", "invoiced", "deleted")
+QUOTE_STATUSES = ("DRAFT", "SENT", "ACCEPTED", "DECLINED", "INVOICED", "DELETED", "")
 
 
 def tax_key(rate: Decimal | None) -> str:
@@ -31,6 +33,8 @@ class Settings:
     account_by_section: dict[int, str] = field(default_factory=dict)
     stage_to_status: dict[str, str] = field(default_factory=dict)
     status_to_stage: dict[str, str] = field(default_factory=dict)  # absent word = leave the stage as it is
+    quote_stage_to_status: dict[str, str] = field(default_factory=dict)
+    quote_status_to_stage: dict[str, str] = field(default_factory=dict)
     taxes: dict[str, str] = field(default_factory=dict)  # tax_key -> TaxType
     tax_by_product: dict[int, str] = field(default_factory=dict)
     tax_by_section: dict[int, str] = field(default_factory=dict)
@@ -59,9 +63,17 @@ class Settings:
         known = {each.name for each in fields(cls)}
         return cls(**{name: _read(name, value) for name, value in stored.items() if name in known and value is not None})
 
-    def status_for(self, stage_id: str) -> str:
+    def forward(self, kind: str) -> dict[str, str]:
+        """Which status each stage of this kind of document orders."""
+        return self.quote_stage_to_status if kind == "quote" else self.stage_to_status
+
+    def back(self, kind: str) -> dict[str, str]:
+        """Which stage each status word of this kind of document leads to; absent: leave the stage as it is."""
+        return self.quote_status_to_stage if kind == "quote" else self.status_to_stage
+
+    def status_for(self, stage_id: str, kind: str = "invoice") -> str:
         """The status ordered by a stage; default draft (FEATURES: Status in Xero?)."""
-        return self.stage_to_status.get(stage_id, "DRAFT")
+        return self.forward(kind).get(stage_id, "DRAFT")
 
 
 def _plain(value: Any) -> Any:

@@ -47,6 +47,8 @@ def has_money(document: Document) -> bool:
 def status_word(document: Document, today: date) -> str:
     """The one word for a document, by precedence (RULES 20); `today` is the day in the organisation's time zone."""
     status = document.status.upper()
+    if document.type == "QUOTE":
+        return status.lower()
     if status in ("DELETED", "VOIDED", "PAID"):
         return status.lower()
     if status != "AUTHORISED":
@@ -58,16 +60,17 @@ def status_word(document: Document, today: date) -> str:
     return "sent" if document.sent else "authorised"
 
 
-def next_stage(word: str, current_stage: str, settings: Settings, *, was: str = "") -> str | None:
+def next_stage(word: str, current_stage: str, settings: Settings, *, was: str = "", kind: str = "invoice") -> str | None:
     """The stage to move to, or None to leave it: no stage for this word, already there, or in another stage mapped to that status (RULES 20).
 
     `was` is the word last seen: a stage that stood for it (paid) does not hold any more once the document is something else (its payment deleted).
     """
-    stage = settings.status_to_stage.get(word, "")
+    stage = settings.back(kind).get(word, "")
     if not stage or stage == current_stage:
         return None
-    outdated = was not in ("", word) and settings.status_to_stage.get(was) == current_stage
-    stays = word in _STATUS_OF_WORD and settings.stage_to_status.get(current_stage) == _STATUS_OF_WORD[word]
+    status = word.upper() if kind == "quote" else _STATUS_OF_WORD.get(word)
+    outdated = was not in ("", word) and settings.back(kind).get(was) == current_stage
+    stays = status is not None and settings.forward(kind).get(current_stage) == status
     return None if stays and not outdated else stage
 
 
@@ -86,7 +89,7 @@ def propose_stages(stages: Sequence[Stage]) -> tuple[dict[str, str], dict[str, s
     ordered = sorted(stages, key=lambda stage: stage.sort)
     open_stages = [stage for stage in ordered if not stage.semantics]
     sent = _sent_stage(open_stages)
-    overdue, part_paid = _named(open_stages, _OVERDUE_NAMES), _named(open_stages, _PART_NAMES)
+    overdue, part_paid = named_stage(open_stages, _OVERDUE_NAMES), named_stage(open_stages, _PART_NAMES)
     forward = {stage.id: _status_of(stage, sent) for stage in ordered}
     won = next((stage for stage in ordered if stage.semantics == "S"), None)
     lost = next((stage for stage in ordered if stage.semantics == "F"), None)
@@ -99,16 +102,17 @@ def _status_of(stage: Stage, sent: Stage | None) -> str:
         return ""
     if stage.semantics == "S" or (sent and stage.sort >= sent.sort):
         return "AUTHORISED"
-    if _named([stage], (*_OVERDUE_NAMES, *_PART_NAMES)):
+    if named_stage([stage], (*_OVERDUE_NAMES, *_PART_NAMES)):
         return "AUTHORISED"
-    return "SUBMITTED" if _named([stage], _APPROVAL_NAMES) else "DRAFT"
+    return "SUBMITTED" if named_stage([stage], _APPROVAL_NAMES) else "DRAFT"
 
 
 def _sent_stage(open_stages: Sequence[Stage]) -> Stage | None:
     """By its code (`DT31_11:S`, B§8.5), else by its name; never the first stage."""
     by_code = next((stage for stage in open_stages if stage.id.rpartition(":")[2] == "S"), None)
-    return by_code or _named(open_stages[1:], _SENT_NAMES)
+    return by_code or named_stage(open_stages[1:], _SENT_NAMES)
 
 
-def _named(stages: Iterable[Stage], words: Sequence[str]) -> Stage | None:
+def named_stage(stages: Iterable[Stage], words: Sequence[str]) -> Stage | None:
+    """The first stage whose name holds one of these words."""
     return next((stage for stage in stages if any(word in stage.name.casefold() for word in words)), None)

@@ -38,6 +38,7 @@ from plugin.domain.settings import Settings, tax_key
 
 DESCRIPTION_LENGTH = 4000
 REFERENCE_LENGTH = 255
+TITLE_LENGTH, SUMMARY_LENGTH, TERMS_LENGTH = 100, 3000, 4000  # X§6.11
 RATE_TOLERANCE = Decimal("0.005")
 
 DescribeDiscount = Callable[[Decimal, Decimal, Decimal], str]
@@ -62,6 +63,7 @@ class Books:
     products: Mapping[int, Product]
     items: Mapping[int, ItemChoice | None]
     contact_tax: str
+    places: int = 4  # decimals that a unit price keeps: quotes have two (X§2.4)
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Basis:
     tax_type: str
     rate: Decimal
     item: ItemChoice | None
+    places: int = 4
 
     @property
     def sign(self) -> int:
@@ -103,31 +106,45 @@ def translate(
     linked: bool = False,
     older_too: bool = False,
     tracking: tuple[Tracking, ...] = (),
+    mark: str = "",
+    quote_number: str = "",
     describe_discount: DescribeDiscount = plain_discount,
 ) -> Draft:
     """The draft that Xero shall hold, its total equal to the CRM's to the cent (RULES 17), or raises a `Problem`.
 
     `linked`: the document is in Xero already, so that "void" is an order and its lock date is judged by `compare`.
+    `mark` stands in the reference of a document that could not be found again otherwise; `quote_number` is that of the quote it was made from.
     `older_too`: a person asked for this document by name although it is older than the start date (RULES 9: nothing older goes *by itself*).
     """
     status = check_header(invoice, settings, organisation, currencies=currencies, linked=linked, older_too=older_too)
     check_rows(invoice)
-    books = Books(settings, organisation, accounts, tax_rates, products or {}, items or {}, contact_tax)
+    books = Books(settings, organisation, accounts, tax_rates, products or {}, items or {}, contact_tax, unit_places(invoice))
     kind, lines, totals = choose_form(invoice, books, describe_discount)
     day = document_date(invoice)
+    quote = invoice.kind == "quote"
     return Draft(
         contact_id=contact_id,
         date=day,
-        due_date=invoice.due_date or day,
+        due_date=invoice.due_date or (None if quote else day),
         currency=invoice.currency,
         line_amount_types=kind,
         lines=tuple(replace(line, tracking=tracking) for line in lines),
         total=totals.total,
         status=status,
         number=number,
-        reference=compose_reference(invoice, settings.reference_fields),
-        url="" if "xero" in url.lower() else url,
+        reference=compose_reference(invoice, settings.reference_fields, quote_number, mark),
+        url="" if quote or "xero" in url.lower() else url,
+        kind=invoice.kind,
+        title=clean_text(invoice.title)[:TITLE_LENGTH].rstrip() if quote else "",
+        summary=clean_text(invoice.summary)[:SUMMARY_LENGTH].rstrip(),
+        terms=clean_text(invoice.terms)[:TERMS_LENGTH].rstrip(),
+        mark=mark,
     )
+
+
+def unit_places(invoice: Invoice) -> int:
+    """How many decimals of a unit price Xero keeps for this kind of document (X§2.4)."""
+    return 2 if invoice.kind == "quote" else 4
 
 
 def choose_form(invoice: Invoice, books: Books, describe_discount: DescribeDiscount = plain_discount) -> tuple[str, tuple[Line, ...], Totals]:
@@ -146,18 +163,23 @@ def choose_form(invoice: Invoice, books: Books, describe_discount: DescribeDisco
         totals = xero_totals(lines, kind, rates)
         if totals.total == invoice.total:
             return kind, lines, totals
-    lines = _carry_cents(bases, lines, invoice.total)
+    lines = _carry_cents(bases, lines, invoice.total) if books.places == 4 else _whole_rows(bases, lines, invoice.total)
     totals = xero_totals(lines, kind, rates)
     if totals.total == invoice.total:
         return kind, lines, totals
     raise Problem("send.rows_do_not_add_up", crm=round2(invoice.total), rows=rows_total(invoice))
 
 
-def compose_reference(invoice: Invoice, names: Collection[str]) -> str:
-    """The chosen fields in their order, empty ones left out: "title", "number", "id" or one of the invoice's own fields."""
+def compose_reference(invoice: Invoice, names: Collection[str], *endings: str) -> str:
+    """The chosen fields in their order, empty ones left out: "title", "number", "id" or one of the invoice's own fields.
+
+    `endings` (the number of its quote, our mark) are never cut off, and not said twice.
+    """
     known = {"title": invoice.title, "number": invoice.number, "id": str(invoice.id)}
-    parts = (clean_text(known.get(name) or invoice.fields.get(name, "")) for name in names)
-    return " / ".join(part for part in parts if part)[:REFERENCE_LENGTH].rstrip()
+    parts = [clean_text(known.get(name) or invoice.fields.get(name, "")) for name in names]
+    ending = "".join(f" / {one}" for one in endings if one and one not in parts)
+    body = " / ".join(part for part in parts if part)[: REFERENCE_LENGTH - len(ending)].rstrip()
+    return f"{body}{ending}".removeprefix(" / ")
 
 
 def clean_text(text: str) -> str:
@@ -194,7 +216,7 @@ def _basis(row: Row, books: Books, untaxed: bool) -> Basis:
     _check_pair(tax, account, row)
     product = books.products.get(row.product_id)
     name = clean_text(row.name) or clean_text(product.name if product else "") or "-"
-    return Basis(row, name, account.code, tax.tax_type, tax.rate, books.items.get(row.product_id))
+    return Basis(row, name, account.code, tax.tax_type, tax.rate, books.items.get(row.product_id), books.places)
 
 
 def _account(row: Row, books: Books) -> Account:
@@ -285,6 +307,17 @@ def _carry_cents(bases: Sequence[Basis], lines: tuple[Line, ...], total: Decimal
     return tuple(replace(line, unit_amount=round4((line_amount(line) + step) / line.quantity)) if n in carrying else line for n, line in enumerate(lines))
 
 
+def _whole_rows(bases: Sequence[Basis], lines: tuple[Line, ...], total: Decimal) -> tuple[Line, ...]:
+    """The same with two decimals: a row that carries a cent goes as one piece at its amount, its quantity named in the description."""
+    carried = _carry_cents(bases, lines, total)
+    return tuple(one if one == line else _as_one(basis, one) for basis, line, one in zip(bases, lines, carried, strict=True))
+
+
+def _as_one(basis: Basis, line: Line) -> Line:
+    named = f"{line.description}\n{plain(basis.row.quantity)} × {round2(basis.row.price)}"[:DESCRIPTION_LENGTH]
+    return replace(line, description=named, quantity=Decimal(1), unit_amount=line_amount(line))
+
+
 def _note(row: Row, price: Decimal, before: Decimal, describe: DescribeDiscount) -> str:
     rate = discount_rate(row)
     return describe(rate, price, before) if rate else ""
@@ -295,7 +328,7 @@ def _line(basis: Basis, unit: Decimal, *, discount: Decimal = ZERO, note: str = 
     line = Line(
         description=f"{name}\n{note}" if note else name,
         quantity=abs(basis.row.quantity),
-        unit_amount=round4(unit) * basis.sign,
+        unit_amount=(round4(unit) if basis.places == 4 else round2(unit)) * basis.sign,
         account_code=basis.account,
         tax_type=basis.tax_type,
         discount_rate=discount,

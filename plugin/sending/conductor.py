@@ -21,7 +21,7 @@ from plugin.limits import Lane, process_name
 from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
 from plugin.receiving import rhythm, sweeps
-from plugin.sending import pull, resolve, send, settle
+from plugin.sending import invoiced, pull, resolve, send, settle
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs
 from plugin.sending.work import Work
@@ -32,7 +32,7 @@ log = logging.getLogger("plugin.sending")
 
 SEND_MOST = 1_000
 PULL_MOST = 10_000
-KINDS = (jobs.SEND, jobs.PULL)
+KINDS = (jobs.SEND, jobs.PULL, jobs.INVOICED)
 
 
 def conduct(services: Services, organisation_id: int, should_stop: Callable[[], bool]) -> None:
@@ -110,7 +110,7 @@ class _Turn:
 
     def _round(self, priority: int) -> bool:
         """Claim a run and carry it through. False when nothing was due."""
-        claimed = self._claim(jobs.PULL, PULL_MOST, priority) + self._claim(jobs.SEND, SEND_MOST, priority)
+        claimed = self._claim(jobs.PULL, PULL_MOST, priority) + self._claim(jobs.INVOICED, SEND_MOST, priority) + self._claim(jobs.SEND, SEND_MOST, priority)
         if not claimed:
             return False
         try:
@@ -161,10 +161,13 @@ class _Turn:
         going = [one for one in works if one.job.id not in open_ids or one.job.id in fresh]
         pulls = [one for one in going if one.job.kind == jobs.PULL]
         sends = [one for one in going if one.job.kind == jobs.SEND]
+        quotes = [one for one in going if one.job.kind == jobs.INVOICED]
         if pulls:
             pull.pull(flight, pulls, lane)
         if sends:
             send.send(flight, sends, lane)
+        if quotes:
+            invoiced.carry(flight, quotes, lane)
 
     def _works(self, claimed: Sequence[Job]) -> list[Work]:
         """Each job with its portal's choices; portals that may not send keep their jobs waiting, with the reason."""

@@ -20,9 +20,10 @@ from plugin.domain.compare import Conflict, Unchanged, Update, compare, push
 from plugin.domain.drafts import draft_from_json
 from plugin.domain.ledger import Account, Document, Draft, TaxRate
 from plugin.domain.ledger import Organisation as Books
-from plugin.domain.numbers import document_number
+from plugin.domain.numbers import document_number, reference_mark
 from plugin.domain.problems import Problem
 from plugin.domain.translate import ItemChoice, translate
+from plugin.kinds import QUOTE
 from plugin.models import Organisation
 from plugin.portals import currencies, organisation_value
 from plugin.sending.work import Work, crm_url
@@ -46,6 +47,7 @@ def lists_of(session: Session, organisation_id: int) -> Lists:
 
 def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemChoice | None]) -> Draft:
     """What Xero shall hold of this work; raises the problem that says why it cannot."""
+    number = document_number(one.settled, one.ready.settings, _suffix(one))
     return translate(
         one.settled,
         settings=one.ready.settings,
@@ -58,10 +60,18 @@ def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemC
         items=items,
         products=one.products,
         url=crm_url(one.ready.portal.client_endpoint, one.kind, one.crm_id),
-        number=document_number(one.settled, one.ready.settings, _suffix(one)),
+        number=number,
+        mark=_mark(one) if one.kind is QUOTE and not number else "",
+        quote_number=one.quote.number if one.quote is not None else "",
         linked=one.link is not None and not one.as_new,
         older_too=one.job.acting_user is not None,
     )
+
+
+def _mark(one: Work) -> str:
+    """A quote without our number is found again by its reference (RULES 11); one sent as new has another mark."""
+    suffix = _suffix(one)
+    return reference_mark(one.ready.portal.member_id, one.settled) + (f"-{suffix}" if suffix else "")
 
 
 def _suffix(one: Work) -> int:

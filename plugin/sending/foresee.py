@@ -24,8 +24,8 @@ from plugin.sending.work import Work, by_kind
 from plugin.services import Services
 from plugin.talking import books_of
 
-#: What Xero holds is read for at most so many changed documents: four calls.
-LOOK_MOST = 200
+#: What Xero holds is read for as many changed documents as fit into so many calls.
+LOOK_CALLS = 4
 #: A customer whose contact does not exist yet: equal to no contact that a document has.
 NEW_CONTACT = "new"
 
@@ -89,7 +89,7 @@ def edits(services: Services, context: Ready, works: Sequence[Work]) -> dict[int
         known = directory.items_by_code(session, context.organisation.id, codes.values())
         contacts = _contact_ids(session, context, works)
     changed = [one for one in works if _differs(one, lists, contacts, item_choices(codes, known))]
-    if not changed or len(changed) > LOOK_MOST:
+    if not changed or sum(-(-len(works) // kind.xero.together) for kind, works in by_kind(changed).items()) > LOOK_CALLS:
         return {}
     books = books_of(services, context.connection, "people")
     try:

@@ -19,8 +19,8 @@ from plugin.sending.record import Recorder, end_jobs, facts
 from plugin.sending.work import Work, by_kind
 from plugin.xero.client import Caller
 
-#: Above this many, one modified-since pass brings them all.
-BY_IDS_MOST = 200
+#: Where asking by ids takes more calls than this, one modified-since pass brings them all.
+BY_IDS_CALLS = 4
 CHUNK = 500
 
 
@@ -31,23 +31,24 @@ def pull(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
 
 
 def _pull(flight: Flight, kind: Kind, works: Sequence[Work], lane: Lane) -> None:
-    links = _links(flight, kind, works)
+    links = links_of(flight, kind, works)
     known = [one for one in works if (one.job.portal_id, one.crm_id) in links]
     unknown = [(one.job, Problem("pull.not_linked")) for one in works if (one.job.portal_id, one.crm_id) not in links]
     ids = list(dict.fromkeys(links[one.job.portal_id, one.crm_id].xero_id for one in known))
     books = replace(flight.books, lane=lane)
+    by_ids = len(ids) <= BY_IDS_CALLS * kind.xero.together
     try:
-        found = {one.id: one for one in kind.xero.by_ids(books, ids)} if len(ids) <= BY_IDS_MOST else _pass(flight, kind, books, ids)
+        found = {one.id: one for one in kind.xero.by_ids(books, ids)} if by_ids else _pass(flight, kind, books, ids)
     except Problem as problem:
         _end(flight, [*unknown, *((one.job, problem) for one in known)])
         return
     _end(flight, unknown)
-    by_ids = len(ids) <= BY_IDS_MOST
     for start in range(0, len(known), CHUNK):
         _record(flight, known[start : start + CHUNK], links, found, by_ids)
 
 
-def _links(flight: Flight, kind: Kind, works: Sequence[Work]) -> dict[tuple[int, int], Link]:
+def links_of(flight: Flight, kind: Kind, works: Sequence[Work]) -> dict[tuple[int, int], Link]:
+    """The live link of each of these, by portal and CRM id."""
     found: dict[tuple[int, int], Link] = {}
     portals = {one.job.portal_id for one in works}
     with flight.services.db.reading() as session:

@@ -15,10 +15,10 @@ from sqlalchemy import select, update
 from plugin import activity, jobs, latency
 from plugin.db import Transaction
 from plugin.domain.drafts import draft_to_json, fingerprint
-from plugin.domain.ledger import Document
+from plugin.domain.ledger import Document, Draft
 from plugin.domain.problems import NEVER, Problem, Retry
 from plugin.domain.statuses import status_word
-from plugin.kinds import KINDS, Kind
+from plugin.kinds import INVOICE, KINDS, Kind
 from plugin.models import Batch, BatchDocument, Bitrix24Login, Job, Link, Organisation
 from plugin.sending.work import Work, by_portal
 from plugin.services import Services
@@ -78,6 +78,7 @@ class Recorder:
                 user_id=job.acting_user,
                 user_name=self._name(job),
                 cause=job.cause,
+                **_about(job.subject),
                 **params,
             )
         )
@@ -153,20 +154,29 @@ class Recorder:
             jobs.order_many(self.tx, orders, self.now)
 
 
+def _about(subject: str) -> dict[str, str]:
+    """What its sentence is about, where that is no invoice."""
+    kind = subject.partition(":")[0]
+    return {"document": kind} if kind in KINDS and kind != INVOICE.name else {}
+
+
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def order_write_back(recorder: Recorder, job: About, link: Link, *, was: str = "", log: dict[str, Any] | None = None, anew: bool = False) -> None:
+def order_write_back(
+    recorder: Recorder, job: About, link: Link, *, was: str = "", log: dict[str, Any] | None = None, anew: bool = False, stage: bool = True
+) -> None:
     """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written.
 
-    `anew`: the fields are written even if they show the same already. What Xero told first is timed until the CRM shows it.
+    `anew`: the fields are written even if they show the same already. Not `stage`: its stage is left alone.
+    What Xero told first is timed until the CRM shows it.
     """
     bell, subject = jobs.portal_bell(link.portal_id), KINDS[link.crm_kind].back_subject(link.crm_id)
     news = job.kind == jobs.PULL and job.cause in (jobs.XERO, jobs.SWEEP)
 
     def made() -> jobs.Order:
-        payload = {"was": was, "log": log, "link": link.id, "anew": anew, "news": news}
+        payload = {"was": was, "log": log, "link": link.id, "anew": anew, "news": news, "stage": stage}
         return jobs.Order(
             link.portal_id, jobs.WRITE_BACK, subject, bell, link.organisation_id, job.priority, job.acting_user, payload, job.cause, job.caused_at
         )
@@ -241,8 +251,11 @@ def know_links(recorder: Recorder, works: Sequence[Work]) -> None:
             recorder.links |= {(portal_id, link.crm_kind, link.crm_id): link for link in recorder.tx.scalars(query)}
 
 
-def keep_link(recorder: Recorder, work: Work, document: Document, how: str) -> Link:
-    """The pair of ids, with what each side looks like now. `know_links` has read the link that is there."""
+def keep_link(recorder: Recorder, work: Work, document: Document, how: str, sent: Draft | None = None) -> Link:
+    """The pair of ids, with what each side looks like now. `know_links` has read the link that is there.
+
+    `sent`: what Xero has been told, for the next comparison.
+    """
     tx, now, key = recorder.tx, recorder.now, (work.job.portal_id, work.kind.name, work.crm_id)
     link = recorder.links.get(key)
     suffix = 0
@@ -265,8 +278,8 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str) -> L
         )
         tx.add(link)
         recorder.links[key] = link
-    if work.draft is not None and how != "linked":
-        link.sent, link.crm_fingerprint = draft_to_json(work.draft), fingerprint(work.draft)
+    if sent is not None:
+        link.sent, link.crm_fingerprint = draft_to_json(sent), fingerprint(sent)
     if work.invoice is not None:
         link.crm_stage, link.crm_updated_at = work.invoice.stage_id, max(work.invoice.updated_at, link.crm_updated_at or work.invoice.updated_at)
     link.settings_number = work.ready.settings_number
@@ -279,7 +292,10 @@ def see(link: Link, document: Document, today: date) -> bool:
     before = facts(link)
     link.number, link.xero_status, link.xero_word = document.number, document.status, status_word(document, today)
     link.xero_updated_at = document.updated_at or link.xero_updated_at
-    link.total, link.amount_due, link.amount_paid = document.total, document.amount_due, document.amount_paid + document.amount_credited
+    link.total = document.total
+    owed = document.type != "QUOTE"
+    link.amount_due = document.amount_due if owed else None
+    link.amount_paid = document.amount_paid + document.amount_credited if owed else None
     link.currency, link.paid_on, link.due_date = document.currency, document.fully_paid_on, document.due_date
     return before != facts(link)
 

@@ -418,10 +418,10 @@ def close_unanswered(tx: Transaction, call_ids: Sequence[int], now: Any) -> None
 
 
 def close_left(tx: Transaction, organisation_id: int, now: Any) -> None:
-    """A conductor was killed while it created contacts or items. No job holds such a call; the lists are read again before anything is created."""
-    resources = {"contacts": directory.CONTACT, "items": directory.ITEM}
+    """A conductor was killed while it created contacts or items, or moved quotes: no job holds such a call. Lists are read again before anything is created."""
+    resources = {"contacts": directory.CONTACT, "items": directory.ITEM, "invoiced": ""}
     query = select(Call.id, Call.operation).where(Call.organisation_id == organisation_id, Call.answered_at.is_(None), Call.operation.in_(resources))
     left = tx.execute(query).all()
     if left:
         close_unanswered(tx, [number for number, _ in left], now)
-        directory.forget_freshness(tx, organisation_id, sorted({resources[operation] for _, operation in left}))
+        directory.forget_freshness(tx, organisation_id, sorted({resources[operation] for _, operation in left} - {""}))

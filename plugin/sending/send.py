@@ -16,10 +16,10 @@ from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
 from plugin.domain.ledger import Document, Outcome
 from plugin.domain.matching import Listed, may_link
 from plugin.domain.problems import LATER, Problem, after
-from plugin.kinds import Kind
+from plugin.kinds import QUOTE, Kind
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
-from plugin.sending import read
+from plugin.sending import invoiced, quoted, read, steps
 from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, today_of
@@ -28,7 +28,7 @@ from plugin.sending.settle import elements_of
 from plugin.sending.work import Ended, Work, by_kind
 from plugin.wire import Answer
 from plugin.xero.errors import problem_of_errors
-from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, WRITE_MOST, Change
+from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, Change
 
 #: Read again before a run where they are old (`durations.LISTS_FRESH`); Xero's refusal makes them stale at once.
 _LISTS = (directory.ORGANISATION, directory.ACCOUNT, directory.TAX)
@@ -53,6 +53,8 @@ class _Run:
     flight: Flight
     lane: Lane
     taken: list[tuple[Work, Problem]] = field(default_factory=list)
+    #: Documents on their way, as Xero answered: the next step is a call of its own.
+    onward: list[tuple[Work, Document]] = field(default_factory=list)
     lists: Lists | None = None
 
     @property
@@ -101,6 +103,7 @@ def send(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
     going = _without(run, works, read.read(flight.services, works, lane))
     if not going:
         return
+    quoted.attach(flight.services, going)
     try:
         directory.ensure(flight.services, replace(flight.books, lane=lane), _LISTS, fresh_for=durations.LISTS_FRESH)
         going = _resolve_and_translate(run, going)
@@ -113,9 +116,21 @@ def send(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
         plans += [_create_plan(run, kind, part) for part in _split(kind, creates)]
         plans += [_update_plan(run, kind, part) for part in _split_changes(kind, updates)]
     flight.fly(plans, lane)
+    while run.onward:
+        onward, run.onward = run.onward, []
+        flight.fly([_update_plan(run, kind, part) for kind, part in _further(onward)], lane)
     taken, run.taken = run.taken, []
     for kind in {one.kind: None for one, _ in taken}:
         _number_taken(run, kind, [(one, refusal) for one, refusal in taken if one.kind == kind])
+
+
+def _further(onward: Sequence[tuple[Work, Document]]) -> list[tuple[Kind, list[tuple[Work, Change]]]]:
+    """The next step of each of these, in calls of up to fifty."""
+    parts: list[tuple[Kind, list[tuple[Work, Change]]]] = []
+    for kind in {one.kind: None for one, _ in onward}:
+        changes = [(one, steps.next_change(one, document)) for one, document in onward if one.kind is kind]
+        parts += [(kind, part) for part in _split_changes(kind, changes)]
+    return parts
 
 
 def _without(run: _Run, works: Sequence[Work], ended: Sequence[Ended]) -> list[Work]:
@@ -179,17 +194,18 @@ def _held(run: _Run, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
     ids = [one.link.xero_id for one in works if one.link is not None]
     books = replace(run.flight.books, lane=run.lane)
     seen = [one.link.xero_updated_at for one in works if one.link is not None]
-    if len(ids) > WRITE_MOST and all(seen):
+    singly = -(-len(ids) // kind.xero.together)
+    held: dict[str, Document] = {}
+    if singly > 1 and all(seen):
         since = min(at for at in seen if at is not None) - timedelta(seconds=1)
         found, pages = kind.xero.modified(books, since, 1, summary=False)
-        held = {one.id: one for one in found}
-        if pages <= -(-len(ids) // WRITE_MOST):
-            for page in range(2, pages + 1):
-                part, _ = kind.xero.modified(books, since, page, summary=False)
+        if pages <= singly:
+            held, page = {one.id: one for one in found}, 2
+            while page <= min(pages, singly):
+                part, pages = kind.xero.modified(books, since, page, summary=False)
                 held |= {one.id: one for one in part}
-            ids = [one for one in ids if one not in held]
-            return held | {one.id: one for one in kind.xero.by_ids(books, ids)}
-    return {one.id: one for one in kind.xero.by_ids(books, ids)}
+                page += 1
+    return held | {one.id: one for one in kind.xero.by_ids(books, [one for one in ids if one not in held])}
 
 
 def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) -> list[tuple[Work, Change]]:
@@ -211,6 +227,15 @@ def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) ->
             ended.append(Ended(one))
         else:
             one.draft = with_line_ids(one.drafted, document)
+            if one.kind is QUOTE:
+                steps.plan(one, document, result)
+                if steps.left(one):
+                    updates.append((one, steps.next_change(one, document)))
+                else:
+                    _remember(run, one, document)
+                    ended.append(Ended(one))
+                continue
+            one.said = one.draft
             updates.append((one, _change(document, result)))
     run.end(ended)
     return updates
@@ -247,7 +272,7 @@ def _remember(run: _Run, one: Work, document: Document) -> None:
         leases.check(tx, run.flight.lease, run.flight.fence)
         recorder = Recorder(run.flight.services, tx, run.flight.services.now())
         know_links(recorder, [one])
-        keep_link(recorder, one, document, "sent")
+        _order_invoiced(recorder, one, keep_link(recorder, one, document, "sent", one.drafted))
         recorder.finish()
 
 
@@ -276,20 +301,24 @@ def _parts(values: Sequence[Any], lengths: Sequence[int]) -> list[list[Any]]:
 
 
 def _element(one: Work) -> dict[str, Any]:
-    draft = one.drafted
+    draft = one.said or one.drafted
     return {
         "job": one.job.id,
         "portal": one.job.portal_id,
         "subject": one.job.subject,
         "number": draft.number,
         "url": draft.url,
+        "mark": draft.mark,
         "contact": draft.contact_id,
         "total": str(draft.total),
+        "more": steps.left(one),
     } | {"draft": draft_to_json(draft)}
 
 
 def _create_plan(run: _Run, kind: Kind, works: list[Work]) -> Plan:
     drafts = [one.drafted for one in works]
+    for one in works:
+        steps.begin(one)
 
     def take(call: Call, answer: Answer) -> None:
         _judge(run.flight, call, answer, works, kind.xero.outcomes(answer, drafts), "create", run)
@@ -361,8 +390,8 @@ def take_repeated(flight: Flight, call: Call, answer: Answer, works: Sequence[Wo
     mine: list[Work] = []
     judged: list[Outcome] = []
     for one, element in elements_of(call, works):
-        one.draft = draft_from_json(element["draft"])
-        one.contact_id = one.draft.contact_id
+        one.said = one.draft = draft_from_json(element["draft"])
+        one.contact_id, one.more = one.draft.contact_id, bool(element.get("more"))
         mine.append(one)
         judged.append(told[one.job.portal_id, one.job.subject])
     _judge(flight, call, answer, mine, judged, call.operation, None)
@@ -405,7 +434,7 @@ def record_created(
         for one in works:
             outcome = outcomes[one.job.id]
             if outcome.ok and outcome.document is not None:
-                _sent(recorder, one, outcome, operation)
+                _sent(recorder, one, outcome, operation, run)
                 continue
             problem = problem_of_errors(outcome.errors)
             stale |= set(_STALE_LISTS.get(problem.code, ()))
@@ -428,27 +457,51 @@ def record_created(
         recorder.finish()
 
 
-def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str) -> None:
+def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str, run: _Run | None) -> None:
     """A document is in Xero as its answer says. Its total is compared with the CRM's: proof to the cent (RULES 17)."""
     document = outcome.document
     assert document is not None
-    if one.draft is not None and document.lines is not None:
-        one.draft = with_line_ids(one.draft, document)
+    if one.said is not None and document.lines is not None:
+        one.said = with_line_ids(one.said, document)
     was = one.link.xero_word if one.link is not None else ""
     before = (one.link.number, one.link.total) if one.link is not None else ("", Decimal(0))
-    link = keep_link(recorder, one, document, "sent")
+    link = keep_link(recorder, one, document, "sent", one.said)
+    one.made = one.made or operation == "create"
+    if one.more or steps.left(one):
+        _go_on(recorder, one, document, link, run)
+        return
     for warning in outcome.warnings:
         one.note("note.xero_warning", text=warning)
-    if one.draft is not None and document.total != one.draft.total:
-        one.note("note.total_differs", crm=str(one.draft.total), xero=str(document.total))
-    recorder.end(one.job, "created" if operation == "create" else "updated", notes=one.notes)
+    if one.said is not None and document.total != one.said.total:
+        one.note("note.total_differs", crm=str(one.said.total), xero=str(document.total))
+    recorder.end(one.job, "created" if one.made else "updated", notes=one.notes)
     recorder.reactions += latency.of_job(one.job, latency.OUT, recorder.now)
-    code = "activity.created" if operation == "create" else "activity.updated_in_xero"
+    code = "activity.created" if one.made else "activity.updated_in_xero"
     recorder.say(
         one.job, code, xero_id=document.id, number=document.number, total=str(document.total), currency=document.currency, before_total=str(before[1] or "")
     )
-    log = {"code": code, "params": {"number": document.number, "total": str(document.total), "currency": document.currency}}
+    _order_invoiced(recorder, one, link)
+    log = {"code": code, "params": {"number": document.number, "total": str(document.total), "currency": document.currency, "document": one.kind.name}}
     order_write_back(recorder, one.job, link, was=was, log=log if one.job.priority == jobs.PEOPLE else None)
+
+
+def _order_invoiced(recorder: Recorder, one: Work, link: Link) -> None:
+    """The last step of a quote: its stage says so, or the first invoice made from it is in Xero."""
+    if one.kind is QUOTE and one.draft is not None and one.draft.status == steps.INVOICED != link.xero_status:
+        invoiced.order(recorder, one, link)
+    elif one.made and one.quote is not None and one.quote.xero_status not in (steps.INVOICED, *GONE):
+        invoiced.order(recorder, one, one.quote)
+
+
+def _go_on(recorder: Recorder, one: Work, document: Document, link: Link, run: _Run | None) -> None:
+    """Another step comes: in this run, or by the same order once more. What Xero holds by now is recorded either way."""
+    recorder.tx.execute(update(Job).where(Job.id == one.job.id).values(call_id=None))
+    order_write_back(recorder, one.job, link, stage=False)
+    if run is None:
+        recorder.wait(one.job, recorder.now, None)
+        return
+    one.link = link
+    run.onward.append((one, document))
 
 
 def _number_taken(run: _Run, kind: Kind, taken: Sequence[tuple[Work, Problem]]) -> None:

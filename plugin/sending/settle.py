@@ -95,8 +95,8 @@ def _look(flight: Flight, call: Call, group: list[Work]) -> set[int]:
     for one, element in elements_of(call, group):
         document = _of_mark(element, alive)
         if document is not None:
-            one.draft = draft_from_json(element["draft"])
-            one.contact_id = one.draft.contact_id
+            one.said = one.draft = draft_from_json(element["draft"])
+            one.contact_id, one.more = one.draft.contact_id, bool(element.get("more"))
             made[one.job.id] = Outcome(True, document.id, document=document)
     send.record_created(flight, call, None, [one for one in group if one.job.id in made], made)
     left = [one for one in group if one.job.id not in made]
@@ -112,13 +112,13 @@ def elements_of(call: Call, works: Sequence[Work]) -> list[tuple[Work, dict[str,
 
 
 def _of_mark(element: dict[str, Any], found: Sequence[Document]) -> Document | None:
-    """By our number, else by our Url (RULES 11)."""
-    number, url = element.get("number"), element.get("url")
+    """By our number, else by our Url, else by our mark in the reference (RULES 11)."""
+    number, url, mark = element.get("number"), element.get("url"), element.get("mark")
     by_number = [one for one in found if number and one.number == number]
-    by_url = [
-        one for one in found if url and one.url == url and one.contact_id == element.get("contact") and one.total == Decimal(str(element.get("total") or 0))
-    ]
-    return next(iter([*by_number, *by_url]), None)
+    same = [one for one in found if one.contact_id == element.get("contact") and one.total == Decimal(str(element.get("total") or 0))]
+    by_url = [one for one in same if url and one.url == url]
+    by_mark = [one for one in same if mark and mark in one.reference.split(" / ")]
+    return next(iter([*by_number, *by_url, *by_mark]), None)
 
 
 def _already_linked(flight: Flight, ids: Sequence[str]) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from plugin.domain.compare import GONE
+from plugin.domain.compare import GONE, Update
 from plugin.domain.crm import Customer, Invoice, Product
 from plugin.domain.ledger import Draft
 from plugin.domain.problems import Problem
@@ -30,6 +30,16 @@ class Work:
     contact_id: str = ""
     draft: Draft | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
+    #: The quote that this invoice was made from, where it is in Xero.
+    quote: Link | None = None
+    #: What this call says, where it does not say all of the draft yet.
+    said: Draft | None = None
+    #: Content that Xero will take only in a later step, and the statuses that are still to be passed through (`plugin.sending.steps`).
+    content: Update | None = None
+    steps: tuple[str, ...] = ()
+    more: bool = False  # of a call that was repeated: its document is not there yet
+    #: Xero has created the document on this way.
+    made: bool = False
     #: What an update sent whose answer was lost: Xero may hold it, or not.
     perhaps_sent: Draft | None = None
     #: "Xero: sending" was written into the invoice with the person's own token, and has to be cleared again.

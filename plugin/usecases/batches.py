@@ -78,6 +78,7 @@ def start(services: Services, tx: Transaction, visitor: Visitor, batch: Batch) -
         user_name=visitor.name,
         batch_id=batch.id,
         count=len(going),
+        document=batch.crm_kind,
     )
     jobs.end_batches(tx, [batch.id], now)
     tx.after_commit(lambda: services.bells.ring(bell))
@@ -122,7 +123,15 @@ def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
             wanted = set(tx.scalars(select(BatchDocument.job_id).where(BatchDocument.job_id.in_(part), BatchDocument.outcome.in_(("waiting", "running")))))
             jobs.finish(tx, [number for number in part if number not in wanted], now)
         activity.record(
-            tx, batch.portal_id, "activity.batch_cancelled", now, user_id=visitor.user_id, user_name=visitor.name, batch_id=batch_id, count=len(open_jobs)
+            tx,
+            batch.portal_id,
+            "activity.batch_cancelled",
+            now,
+            user_id=visitor.user_id,
+            user_name=visitor.name,
+            batch_id=batch_id,
+            count=len(open_jobs),
+            document=batch.crm_kind,
         )
         jobs.end_batches(tx, [batch_id], now)
 
@@ -175,7 +184,7 @@ def shown(services: Services, visitor: Visitor, batch_id: int, page: int = 1, sh
             query = query.limit(PAGE).offset((max(1, page) - 1) * PAGE)
         documents = list(session.scalars(query)) if listed or show else []
         links = _xero_of(session, batch, [one.crm_id for one in documents])
-        groups = _groups(session, batch_id)
+        groups = _groups(session, batch)
     paused = None
     if organisation.paused_until is not None and organisation.paused_until > now and batch.state == "running":
         paused = Told("organisation.paused", {"cause": organisation.pause_code or "", "until": organisation.paused_until.isoformat()})
@@ -227,6 +236,7 @@ def _shown(batch: Batch, counts: dict[str, int], now: datetime, **rest: Any) -> 
         id=batch.id,
         number=batch.number,
         kind=batch.kind,
+        document=batch.crm_kind,
         state=batch.state,
         created_by=batch.created_by_name,
         created_at=batch.created_at,
@@ -256,16 +266,16 @@ def _speed(batch: Batch, ended: int, waiting: int, now: datetime) -> tuple[float
     return round(rate * 60, 1), round(waiting / rate) if waiting else None
 
 
-def _groups(session: Session, batch_id: int) -> tuple[ProblemGroup, ...]:
+def _groups(session: Session, batch: Batch) -> tuple[ProblemGroup, ...]:
     """Documents by the cause that stops them, most first."""
     query = (
         select(BatchDocument.problem_code, BatchDocument.problem_params)
-        .where(BatchDocument.batch_id == batch_id, BatchDocument.problem_code.is_not(None))
+        .where(BatchDocument.batch_id == batch.id, BatchDocument.problem_code.is_not(None))
         .limit(5000)
     )
     found: dict[tuple[str, str], tuple[Told, int]] = {}
     for code, params in session.execute(query):
-        told, count = found.get((code, str(params)), (Told(code, params or {}), 0))
+        told, count = found.get((code, str(params)), (Told(code, {**(params or {}), "document": batch.crm_kind}), 0))
         found[code, str(params)] = (told, count + 1)
     return tuple(ProblemGroup(told, count) for told, count in sorted(found.values(), key=lambda one: -one[1])[:50])
 
@@ -296,17 +306,23 @@ def _document(kind: Kind, row: BatchDocument, link: Link | None, short_code: str
         verdict=row.verdict,
         outcome=row.outcome,
         notes=tuple(Told(one["code"], one.get("params", {})) for one in row.notes or ()),
-        problem=Told(row.problem_code, row.problem_params or {}) if row.problem_code else None,
+        problem=Told(row.problem_code, {**(row.problem_params or {}), "document": kind.name}) if row.problem_code else None,
         xero_number=link.number if link else "",
         xero_url=deep_link(short_code, link.xero_kind, link.xero_id) if link else "",
         crm_path=kind.crm.card(row.crm_id),
     )
 
 
-def totals(services: Services, batch_id: int) -> dict[str, int]:
+def totals(services: Services, batch_id: int) -> dict[str, Any]:
     """How a batch ended, for its notification."""
     with services.db.reading() as session:
         batch = session.get_one(Batch, batch_id)
         counts = _counts(session, [batch_id]).get(batch_id, {})
     shown_now = _shown(batch, counts, services.now())
-    return {"succeeded": shown_now.succeeded, "total": batch.total, "failed": shown_now.failed + shown_now.refused, "number": batch.number}
+    return {
+        "succeeded": shown_now.succeeded,
+        "total": batch.total,
+        "failed": shown_now.failed + shown_now.refused,
+        "number": batch.number,
+        "document": batch.crm_kind,
+    }

@@ -12,7 +12,7 @@ from plugin.bitrix24 import documents
 from plugin.bitrix24 import stages as bitrix24_stages
 from plugin.domain.crm import Stage, Visitor
 from plugin.domain.problems import Problem
-from plugin.kinds import KINDS, Kind
+from plugin.kinds import INVOICE, KINDS, QUOTE, Kind
 from plugin.models import Batch, BatchDocument, Job, Link, Organisation, PortalStages
 from plugin.portals import current_settings, live_connection
 from plugin.services import Services
@@ -28,7 +28,7 @@ GONE = ("VOIDED", "DELETED")
 def page(services: Services, visitor: Visitor, asked: InvoiceFilter) -> InvoicePage:
     """One page of the list. A partner that does not answer becomes a sentence on the page, not an error."""
     columns = tuple(preferences.get(services, visitor)["columns"])
-    ready = _may_send(services, visitor)
+    ready, kinds = _may_send(services, visitor), kinds_of(services, visitor)
     try:
         rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
         kind = KINDS[asked.document]
@@ -36,11 +36,11 @@ def page(services: Services, visitor: Visitor, asked: InvoiceFilter) -> InvoiceP
         found = documents.list_documents(rest, kind.crm, narrowed, page=asked.page, size=asked.size)
         rows = _rows(services, visitor, rest, kind, found.items)
     except Problem as problem:
-        return InvoicePage((), 0, 0, asked, columns, Told(_kind(problem), problem.params), ready=ready)
+        return InvoicePage((), 0, 0, asked, columns, Told(_kind(problem), problem.params), ready=ready, kinds=kinds)
     except NoAnswer:
-        return InvoicePage((), 0, 0, asked, columns, Told("bitrix24.no_answer"), ready=ready)
+        return InvoicePage((), 0, 0, asked, columns, Told("bitrix24.no_answer"), ready=ready, kinds=kinds)
     running = any(row.transfer in ("waiting", "sending") for row in rows)
-    return InvoicePage(rows, found.total, found.pages, asked, columns, any_running=running, ready=ready)
+    return InvoicePage(rows, found.total, found.pages, asked, columns, any_running=running, ready=ready, kinds=kinds)
 
 
 def _kind(problem: Problem) -> str:
@@ -124,6 +124,7 @@ def _row(
         stage=stage.name if stage else item.stage_id.rpartition(":")[2],
         stage_color=stage.color if stage else "",
         changed_at=item.updated_at,
+        document=kind.name,
         transfer=_transfer(item, link, failed, job),
         crm_path=kind.crm.card(item.id),
         xero_number=link.number if link else "",
@@ -135,7 +136,7 @@ def _row(
         batch_number=batch.number if batch else None,
         batch_at=(attempt.finished_at or batch.created_at) if attempt and batch else None,
         batch_outcome=attempt.outcome if attempt else "",
-        problem=Told(attempt.problem_code or "", attempt.problem_params or {}) if failed and attempt else None,
+        problem=Told(attempt.problem_code or "", {**(attempt.problem_params or {}), "document": kind.name}) if failed and attempt else None,
     )
 
 
@@ -152,14 +153,23 @@ def _transfer(item: documents.ListedDocument, link: Link | None, failed: bool, j
     return "changed" if invoice_states.has_changed(item.updated_at, link.crm_updated_at) else "sent"
 
 
+def kinds_of(services: Services, visitor: Visitor) -> tuple[str, ...]:
+    """Which lists this portal has: one of quotes where stages of quotes were read."""
+    with services.db.reading() as session:
+        kept = session.get(PortalStages, visitor.portal_id)
+    has_quotes = any(one.get("kind") == QUOTE.name for one in (kept.stages if kept else []))
+    return (INVOICE.name, QUOTE.name) if has_quotes else (INVOICE.name,)
+
+
 def stages_of(services: Services, visitor: Visitor, rest: PortalRest, wanted: set[str]) -> dict[str, Stage]:
     """Names and colours of stages, kept per portal; asked for again only when one turns up that is not known."""
     with services.db.reading() as session:
         kept = session.get(PortalStages, visitor.portal_id)
     known = {one["id"]: Stage(**one) for one in (kept.stages if kept else [])}
-    if wanted <= set(known):
+    of_old = any("kind" not in one for one in (kept.stages if kept else []))  # read before there were quotes
+    if wanted <= set(known) and not of_old:
         return known
-    found = bitrix24_stages.pipelines(rest)
+    found = (*bitrix24_stages.pipelines(rest), *bitrix24_stages.quote_stages(rest))
     keep_stages(services, visitor.portal_id, found)
     return {one.id: one for one in found}
 

@@ -18,7 +18,7 @@ from plugin.kinds import KINDS
 from plugin.kinds import Kind as DocumentKind
 from plugin.models import Batch, BatchDocument, Bitrix24Login, Job, Link, Portal
 from plugin.portals import Ready, currencies, organisation_value, ready
-from plugin.sending import foresee
+from plugin.sending import foresee, quoted
 from plugin.sending.work import Work
 from plugin.services import Services
 from plugin.talking import PortalRest, portal_rest, service_rest
@@ -263,6 +263,7 @@ class _Verdicts:
         foreseen = foresee.customers(self.services, self.context, list(whole.customers.values()))
         verdicts = {crm_id: self._verdict(invoice, links.get(crm_id), whole, foreseen) for crm_id, invoice in whole.documents.items()}
         works = [self._work(whole.documents[crm_id], links[crm_id], whole) for crm_id, (verdict, _) in verdicts.items() if verdict == "update"]
+        quoted.attach(self.services, works)
         forbidden: dict[int, Problem] = foresee.edits(self.services, self.context, works) if works else {}
         self._fetch_gone([crm_id for crm_id, problem in forbidden.items() if problem.code == "edit.gone"])
         rows = []

@@ -33,14 +33,14 @@ from sqlalchemy.orm import Session
 from plugin import activity, directory, jobs
 from plugin.bitrix24 import stages as bitrix24_stages
 from plugin.db import Transaction
-from plugin.domain import taxes
+from plugin.domain import quotes, taxes
 from plugin.domain.crm import Stage, Visitor
 from plugin.domain.ledger import Account, TaxRate
 from plugin.domain.money import plain
 from plugin.domain.problems import Problem
-from plugin.domain.settings import STAGE_STATUSES, STATUS_WORDS, Settings, tax_key
+from plugin.domain.settings import QUOTE_STATUSES, QUOTE_WORDS, STAGE_STATUSES, STATUS_WORDS, Settings, tax_key
 from plugin.domain.statuses import propose_stages
-from plugin.kinds import KINDS
+from plugin.kinds import INVOICE, KINDS, QUOTE
 from plugin.models import Connection, FirstRun, Link, SettingsVersion, SetUp
 from plugin.portals import current_settings, ensure_row, live_connection
 from plugin.services import Services
@@ -167,7 +167,7 @@ def _facts(services: Services, visitor: Visitor, live: Connection) -> dict[str, 
     if row is not None and row.facts and datetime.fromisoformat(row.facts["at"]) > now - timedelta(seconds=FACTS_FRESH):
         return dict(row.facts)
     rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
-    stages = bitrix24_stages.pipelines(rest)
+    stages = (*bitrix24_stages.pipelines(rest), *bitrix24_stages.quote_stages(rest))
     list_invoices.keep_stages(services, visitor.portal_id, stages)
     facts = {
         "at": now.isoformat(),
@@ -190,6 +190,7 @@ class _Known:
 
     def __init__(self, facts: Mapping[str, Any], accounts: Mapping[str, Account], rates: Mapping[str, TaxRate], shared: bool) -> None:
         self.stages = _stages(facts)
+        self.quote_stages = _stages(facts, QUOTE.name)
         self.sellers = {int(number) for number, _ in facts["sellers"]}
         self.keys = _tax_lines(facts)
         self.income = {one.code for one in taxes.income_accounts(accounts.values())}
@@ -198,8 +199,9 @@ class _Known:
         self.shared = shared
 
 
-def _stages(facts: Mapping[str, Any]) -> tuple[Stage, ...]:
-    return tuple(Stage(**one) for one in facts["stages"])
+def _stages(facts: Mapping[str, Any], kind: str = INVOICE.name) -> tuple[Stage, ...]:
+    """Of invoices, or of quotes: none where the portal has no quotes."""
+    return tuple(stage for one in facts["stages"] if (stage := Stage(**one)).kind == kind)
 
 
 def _tax_lines(facts: Mapping[str, Any]) -> dict[str, tuple[str, Decimal | None]]:
@@ -227,7 +229,14 @@ def _draft(session: Session, visitor: Visitor, live: Connection, facts: Mapping[
     stored = (row.draft if row else None) or {}
     choices = Settings.from_json({**base.to_json(), **stored})
     forward, _back = propose_stages(_stages(facts))
-    choices = replace(choices, stage_to_status={**forward, **choices.stage_to_status})
+    quote_forward, quote_back = quotes.propose_stages(_stages(facts, QUOTE.name))
+    if not choices.quote_stage_to_status:  # confirmed before there were quotes: their map is proposed like the rest was
+        choices = replace(choices, quote_status_to_stage=quote_back)
+    choices = replace(
+        choices,
+        stage_to_status={**forward, **choices.stage_to_status},
+        quote_stage_to_status={**quote_forward, **choices.quote_stage_to_status},
+    )
     return choices, row.step if row else ORGANISATION
 
 
@@ -332,12 +341,31 @@ def _take_stages(choices: Settings, form: Form, known: _Known) -> tuple[Settings
     faults = {f"stage:{one}": Told("setup.status_unknown", {"status": status[:32]}) for one, status in named.items() if one not in forward}
     back = {word: str(form.get(f"status:{word}", ""))[:64] for word in STATUS_WORDS if form.get(f"status:{word}", "")}
     choices = replace(choices, stage_to_status={**choices.stage_to_status, **forward}, status_to_stage=back)
+    if known.quote_stages:
+        choices, of_quotes = _take_quote_stages(choices, form, known)
+        faults |= of_quotes
     return choices, faults | _stage_faults(choices, known)
+
+
+def _take_quote_stages(choices: Settings, form: Form, known: _Known) -> tuple[Settings, dict[str, Told]]:
+    named = {one.id: str(form.get(f"quote-stage:{one.id}", "")) for one in known.quote_stages if f"quote-stage:{one.id}" in form}
+    forward = {one: status for one, status in named.items() if status in QUOTE_STATUSES}
+    faults = {f"quote-stage:{one}": Told("setup.status_unknown", {"status": status[:32]}) for one, status in named.items() if one not in forward}
+    asked = any(f"quote-status:{word}" in form for word in QUOTE_WORDS)
+    back = {word: str(form.get(f"quote-status:{word}", ""))[:64] for word in QUOTE_WORDS if form.get(f"quote-status:{word}", "")}
+    choices = replace(choices, quote_stage_to_status={**choices.quote_stage_to_status, **forward})
+    return replace(choices, quote_status_to_stage=back) if asked else choices, faults
 
 
 def _stage_faults(choices: Settings, known: _Known) -> dict[str, Told]:
     ids = {one.id for one in known.stages}
     faults = {f"status:{word}": Told("setup.stage_unknown", {"stage": stage}) for word, stage in choices.status_to_stage.items() if stage not in ids}
+    quote_ids = {one.id for one in known.quote_stages}
+    faults |= {
+        f"quote-status:{word}": Told("setup.stage_unknown", {"stage": stage})
+        for word, stage in choices.quote_status_to_stage.items()
+        if quote_ids and stage not in quote_ids
+    }
     if faults:
         return faults
     if known.stages and not any(choices.stage_to_status.get(one.id) for one in known.stages):
@@ -389,7 +417,8 @@ def _assemble(services: Services, visitor: Visitor, live: Connection, facts: Map
             .select_from(Link)
             .where(Link.portal_id == visitor.portal_id, Link.organisation_id == live.organisation_id, Link.xero_kind.in_(KINDS))
         )
-    all_stages = _stages(facts)
+    all_stages, quote_stages = _stages(facts), _stages(facts, QUOTE.name)
+    quotes_proposed = held is None or not held[1].quote_stage_to_status
     return SetUpShown(
         step=step or left_at,
         confirmed=held is not None,
@@ -406,6 +435,12 @@ def _assemble(services: Services, visitor: Visitor, live: Connection, facts: Map
         ),
         statuses=tuple(StatusRow(word, choices.status_to_stage.get(word, ""), held is None) for word in STATUS_WORDS),
         stage_options=tuple(Option(one.id, one.name, one.category_name) for one in all_stages),
+        quote_stages=tuple(
+            StageRow(one.id, one.name, one.color, "", one.semantics, choices.quote_stage_to_status.get(one.id, "DRAFT"), quotes_proposed)
+            for one in quote_stages
+        ),
+        quote_statuses=tuple(StatusRow(word, choices.quote_status_to_stage.get(word, ""), quotes_proposed) for word in QUOTE_WORDS) if quote_stages else (),
+        quote_stage_options=tuple(Option(one.id, one.name) for one in quote_stages),
         taxes=_tax_rows(facts, choices, rates, held is None),
         number_policy=choices.number_policy,
         number_prefix=choices.number_prefix,
@@ -455,7 +490,7 @@ def _effects(before: Settings, after: Settings, links: int) -> tuple[Told, ...]:
         for name in plain_ones
         if getattr(before, name) != getattr(after, name)
     ]
-    for name in ("stage_to_status", "status_to_stage", "taxes", "sellers"):
+    for name in ("stage_to_status", "status_to_stage", "quote_stage_to_status", "quote_status_to_stage", "taxes", "sellers"):
         one, other = getattr(before, name), getattr(after, name)
         if one != other:
             changed = sum(1 for key in {*one, *other} if one.get(key, "") != other.get(key, "")) if isinstance(one, dict) else len(set(one) ^ set(other))

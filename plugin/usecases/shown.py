@@ -51,7 +51,7 @@ class Option:
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage of one pipeline in the stage step. `status` is DRAFT, SUBMITTED, AUTHORISED, VOIDED or "" (do not send)."""
+    """One stage of one pipeline in the stage step. `status` is one that a stage may order of this kind of document, or "" (do not send)."""
 
     id: str
     name: str
@@ -100,6 +100,9 @@ class SetUpShown:
     stages: tuple[StageRow, ...] = ()
     statuses: tuple[StatusRow, ...] = ()
     stage_options: tuple[Option, ...] = ()
+    quote_stages: tuple[StageRow, ...] = ()  # nothing where the portal has no quotes
+    quote_statuses: tuple[StatusRow, ...] = ()
+    quote_stage_options: tuple[Option, ...] = ()
     taxes: tuple[TaxRow, ...] = ()
     number_policy: str = "crm"
     number_prefix: str = ""
@@ -175,6 +178,7 @@ class InvoiceRow:
     stage_color: str
     changed_at: datetime
     transfer: str
+    document: str = "invoice"  # its kind
     crm_path: str = ""  # for openPath
     xero_number: str = ""
     xero_status: str = ""  # status word
@@ -198,6 +202,7 @@ class InvoicePage:
     problem: Told | None = None  # Bitrix24 did not answer, smart invoices are off, ...
     any_running: bool = False
     ready: bool = True  # set-up confirmed and connected: the buttons may be pressed
+    kinds: tuple[str, ...] = ("invoice",)  # the lists that this portal has
 
 
 #: Every column of the list by its name; the first and `number` are always shown.
@@ -234,11 +239,12 @@ class ProblemGroup:
 
 @dataclass(frozen=True)
 class BatchShown:
-    """One batch. `kind`: send or pull. `state`: preparing, to_confirm, running, done, cancelled."""
+    """One batch. `kind`: send or pull; `document`: a kind of document. `state`: preparing, to_confirm, running, done, cancelled."""
 
     id: int
     number: int
     kind: str
+    document: str
     state: str
     created_by: str
     created_at: datetime

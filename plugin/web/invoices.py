@@ -46,8 +46,9 @@ def keep_view() -> ResponseReturnValue:
 @blueprint.get("/rows")
 def rows() -> ResponseReturnValue:
     """The cells of some rows, refreshed in place while work runs."""
-    found = list_invoices.rows(services(), visitor(), KINDS[asked_document(request.args)], whole_numbers(request.args.getlist("id")[:50]))
-    return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"])
+    document = asked_document(request.args)
+    found = list_invoices.rows(services(), visitor(), KINDS[document], whole_numbers(request.args.getlist("id")[:50]))
+    return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"], document=document)
 
 
 @blueprint.get("/<int:invoice_id>")

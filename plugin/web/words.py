@@ -64,6 +64,9 @@ STATUS = {
     "part_paid": _("Part paid"),
     "paid": _("Paid"),
     "voided": _("Voided"),
+    "accepted": _("Accepted"),
+    "declined": _("Declined"),
+    "invoiced": _("Invoiced"),
     "deleted": _("Deleted"),
 }
 
@@ -75,6 +78,18 @@ ORDERED_STATUS = {
     "AUTHORISED": _("Awaiting payment"),
     "VOIDED": _("Voided"),
 }
+
+ORDERED_QUOTE_STATUS = {
+    "": _("Do not send"),
+    "DRAFT": _("Draft"),
+    "SENT": _("Sent"),
+    "ACCEPTED": _("Accepted"),
+    "DECLINED": _("Declined"),
+    "INVOICED": _("Invoiced"),
+    "DELETED": _("Deleted"),
+}
+
+LIST = {"invoice": _("Invoices"), "quote": _("Quotes")}
 
 COLUMN = {
     "number": _("Number"),
@@ -89,6 +104,8 @@ COLUMN = {
 }
 
 STATES = {"": _("All invoices"), "not_sent": _("Not sent"), "sent": _("Sent"), "changed": _("Changed since"), "problem": _("Problem")}
+
+ALL = {"invoice": _("All invoices"), "quote": _("All quotes")}
 
 PERIODS = {
     "": _("Any time"),
@@ -125,6 +142,9 @@ WORDS: dict[str, Any] = {
     "BATCH_KIND": BATCH_KIND,
     "STATUS": STATUS,
     "ORDERED_STATUS": ORDERED_STATUS,
+    "ORDERED_QUOTE_STATUS": ORDERED_QUOTE_STATUS,
+    "LIST": LIST,
+    "ALL": ALL,
     "COLUMN": COLUMN,
     "STATES": STATES,
     "PERIODS": PERIODS,

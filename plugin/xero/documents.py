@@ -14,7 +14,7 @@ from plugin.xero.body import decimals, encode, many_lines, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, comma_lists, page_count, rows, segment, single
 from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
 from plugin.xero.parse import amount, day, flag, guid, moment, money, objects, optional_amount, part, text
-from plugin.xero.resource import Change, Resource
+from plugin.xero.resource import WRITE_MOST, Change, Resource
 
 DESCRIPTION_CHARS = 4000
 TEXT_CHARS = 255
@@ -90,12 +90,12 @@ def _created(draft: Draft) -> dict[str, Any]:
         "InvoiceNumber": draft.number if number_fits(draft.number) else "",
         "Reference": one_line(draft.reference, TEXT_CHARS),
         "Date": draft.date,
-        "DueDate": draft.due_date,
+        "DueDate": draft.due_date or draft.date,
         "LineAmountTypes": draft.line_amount_types,
         "CurrencyCode": draft.currency,
         "Url": draft.url if url_fits(draft.url) else "",
     }
-    return {**{name: value for name, value in made.items() if value != ""}, "LineItems": [_line(one) for one in draft.lines]}
+    return {**{name: value for name, value in made.items() if value != ""}, "LineItems": [line_element(one) for one in draft.lines]}
 
 
 def _changed(change: Change) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _changed(change: Change) -> dict[str, Any]:
         if name in change.fields and (value := _value(name, change.fields[name])) is not None:
             made[theirs] = value
     if change.lines is not None:
-        made["LineItems"] = [_line(one) for one in change.lines]
+        made["LineItems"] = [line_element(one) for one in change.lines]
     return made
 
 
@@ -129,7 +129,7 @@ def _value(name: str, value: object) -> object:
     return value
 
 
-def _line(line: Line) -> dict[str, Any]:
+def line_element(line: Line) -> dict[str, Any]:
     """One line. Line amounts and tax amounts are left to Xero (X§4.3); everything else is said, so that no default of an item creeps in."""
     made: dict[str, Any] = {"LineItemID": line.id} if line.id else {}
     made["Description"] = many_lines(line.description, DESCRIPTION_CHARS) or NO_DESCRIPTION
@@ -190,7 +190,7 @@ def parse_document(found: dict[str, Any], full: bool = True) -> Document:
     """One element of `Invoices`. Where the answer is not full, "no lines" means nothing: `lines` is None (X§4.8)."""
     contact = part(found.get("Contact"))
     kind = text(found.get("LineAmountTypes"))
-    lines = tuple(_parse_line(one) for one in objects(found["LineItems"])) if full and "LineItems" in found else None
+    lines = tuple(parse_line(one) for one in objects(found["LineItems"])) if full and "LineItems" in found else None
     return Document(
         id=guid(found.get("InvoiceID")),
         type=text(found.get("Type")),
@@ -216,7 +216,8 @@ def parse_document(found: dict[str, Any], full: bool = True) -> Document:
     )
 
 
-def _parse_line(found: dict[str, Any]) -> Line:
+def parse_line(found: dict[str, Any]) -> Line:
+    """One element of `LineItems`."""
     return Line(
         description=text(found.get("Description")),
         quantity=amount(found.get("Quantity")),
@@ -332,4 +333,5 @@ INVOICES = Resource(
     modified=invoices_modified,
     made_since=_made_since,
     is_ours=lambda one: one.type == "ACCREC",
+    together=WRITE_MOST,
 )

@@ -26,6 +26,8 @@ class Change:
     id: str
     fields: dict[str, object]
     lines: tuple[Line, ...] | None = None
+    #: What Xero holds: quotes say all of it again, for what they leave out is reset.
+    held: Document | None = None
 
 
 Sent = TypeVar("Sent", Draft, Change)
@@ -56,6 +58,8 @@ class Resource:
     made_since: Callable[[Caller, datetime], list[Document]]
     #: Is it of the kind that we send, where the collection holds others too?
     is_ours: Callable[[Document], bool]
+    #: So many of them by id cost about as much as one page of what was modified.
+    together: int
 
     def split(self, sent: Sequence[Sent], most: int = WRITE_MOST, most_bytes: int = WRITE_BYTES) -> tuple[tuple[Sent, ...], ...]:
         """The documents in calls of at most so many and so many bytes; one that is too large alone goes alone."""

@@ -23,6 +23,8 @@ NEXT = {
     "INVOICED": ("SENT", "DELETED"),
     "DELETED": (),
 }
+#: Of the others only contact details and notes may change.
+EDITABLE = ("DRAFT", "SENT")
 #: Quotes speak upper case outside and the invoices' words inside.
 LINE_AMOUNT_TYPES = {"EXCLUSIVE": "Exclusive", "INCLUSIVE": "Inclusive", "NOTAX": "NoTax"}
 
@@ -39,7 +41,7 @@ class QuoteWriter:
     def create(self, element: Element) -> Quote:
         fields = Fields(element, self._desk, [])
         status = fields.text("Status", 50) or "DRAFT"
-        if status not in ("DRAFT", "SENT"):
+        if status not in (("DRAFT",) if self._desk.is_on("quote_new_status", "draft_only") else ("DRAFT", "SENT")):
             raise Refused("Quote not of valid status for creation")
         if not fields.parts("LineItems"):
             raise Refused("One or more line items must be specified")
@@ -67,11 +69,9 @@ class QuoteWriter:
             raise Refused("Quote status change is invalid")
         contact = contact_for_document(self._desk, fields.part("Contact"), "QUOTE")
         quote = replace(before, contact_id=contact.id, lines=list(before.lines))
-        if before.status not in ("DRAFT", "SENT") and "LineItems" in fields.element and status == before.status:
-            raise Refused("Quote not of valid status for modification")
-        return self._write(fields, quote, status, fresh=False)
+        return self._write(fields, quote, status, fresh=False, closed=None if before.status in EDITABLE else before)
 
-    def _write(self, fields: Fields, quote: Quote, status: str, fresh: bool) -> Quote:
+    def _write(self, fields: Fields, quote: Quote, status: str, fresh: bool, closed: Quote | None = None) -> Quote:
         """Not patch-like: number, terms, title, summary and LineAmountTypes are reset when they are not sent."""
         desk, errors = self._desk, fields.errors
         if not fields.says("Date"):
@@ -97,6 +97,8 @@ class QuoteWriter:
             errors.append("The total of the document must not be negative")
         if errors:
             raise Refused(*dict.fromkeys(errors), parts=parts)
+        if closed is not None and ("LineItems" in fields.element or _content(quote) != _content(closed)):
+            raise Refused("Quote not of valid status for modification")
         return self._finish(quote, status, fresh)
 
     def _rules(self, quote: Quote) -> Rules:
@@ -134,6 +136,10 @@ class QuoteWriter:
         invoice.lines = [replace(line, id=new_id()) for line in quote.lines]
         self._books.invoices.save(invoice)
         self._books.tell("INVOICE", "CREATE", invoice.id)
+
+
+def _content(quote: Quote) -> tuple[object, ...]:
+    return (quote.number, quote.date, quote.expiry, quote.reference, quote.terms, quote.title, quote.summary, quote.line_amount_types, quote.currency)
 
 
 def find(books: Books, key: str) -> Quote | None:

@@ -79,6 +79,7 @@ ALL: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("item_code_case", ("insensitive", "sensitive"), "X§6.1 unverified: comparing item codes"),
     # payments and quotes
     ("payment_currency", ("checked", "free"), "X§6.2 unverified: the payment account's currency equals the document's or the base currency"),
+    ("quote_new_status", ("draft_or_sent", "draft_only"), "X§6.11 unverified: the statuses in which a quote may be created"),
     ("quote_draft_to_accepted", ("refused", "allowed"), "X§6.11, X§14.11: DRAFT to ACCEPTED"),
     ("quote_page_size", ("accepted", "ignored"), "X§2.2, X§14.11: pageSize on quotes"),
     ("quote_unit_places", ("2", "4"), "X§2.4, X§14.11: the places a quote's prices keep"),
