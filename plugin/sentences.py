@@ -115,7 +115,7 @@ SENTENCES: dict[str, str | Counted] = {
     "edit.gone": _("The document was voided or deleted in Xero, so it cannot be updated. Send it as new to give it a number of its own."),
     "edit.locked": _("The document is dated in a locked period (%(date)s, locked up to %(lock)s). Ask your bookkeeper to move the lock date."),
     "edit.quote_closed": _(
-        "Xero lets a quote that is %(status)s change no more: %(fields)s. Overwrite Xero to open it again, or move it back to sent in Bitrix24."
+        "In Xero this quote is already: %(status)s. So this cannot change there: %(fields)s. Overwrite Xero to open it again and send the change."
     ),
     "quote.invoiced": _("This quote is invoiced in Xero and cannot become %(after)s. Open it in Xero to undo that."),
     "quote.move_refused": _("Xero does not let a quote go from %(before)s to %(after)s. Move it to another stage, or open it in Xero."),
@@ -399,6 +399,9 @@ FIELD_WORDS = {
     "number": _("number"),
     "reference": _("reference"),
     "status": _("status"),
+    "summary": _("summary"),
+    "terms": _("terms"),
+    "title": _("title"),
     "url": _("link"),
     "account": _("account"),
     "account_code": _("account"),
@@ -524,7 +527,8 @@ def _rate(value: Any, _params: Mapping[str, Any], lang: str) -> str:
 
 
 def _status(value: Any, _params: Mapping[str, Any], lang: str) -> str:
-    return sentence(f"status.{value}", {}, lang) if f"status.{value}" in SENTENCES else _plain(value, _params, lang)
+    code = f"status.{str(value).lower()}"
+    return sentence(code, {}, lang) if code in SENTENCES else _plain(value, _params, lang)
 
 
 def field_words(name: str, lang: str = "") -> str:
@@ -565,5 +569,6 @@ _WRITERS: dict[str, _Writer] = {
     "fields": _fields,
     "rate": _rate,
     "seconds": _seconds,
+    "status": _status,
     "until": _until,
 }

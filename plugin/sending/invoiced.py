@@ -1,4 +1,4 @@
-"""A quote of which an invoice was made becomes INVOICED in Xero, along its legal way (X§6.11, decision 0021).
+"""A quote of which an invoice was made becomes INVOICED in Xero, along its legal way (X§6.11, decision 0022).
 
 Whether Xero then makes an invoice of its own is an open fact. The first quote of an organisation goes alone, and is looked after: where such
 an invoice appears, it is taken back while it is a draft, and quotes of that organisation stay accepted from then on.
