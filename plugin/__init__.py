@@ -58,5 +58,7 @@ def make_services(config: Config, database: Database) -> Services:
 
     redis = patient_redis(config.redis_url)
     fixed = (*config.bitrix24_oauth_urls, config.xero_identity_url, config.xero_api_url)
+    bells = Bells(redis)
+    database.ringer = bells.ring
     wire = Wire(Addresses(fixed, config.bitrix24_portals), f"Tallybridge/{__version__} ({config.public_url})", config.pace)
-    return Services(config, database, wire, redis, Bells(redis), Counts(redis), XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace))
+    return Services(config, database, wire, redis, bells, Counts(redis), XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace))

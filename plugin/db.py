@@ -105,16 +105,23 @@ class Json(TypeDecorator[Any]):
 class Transaction(Session):
     """A session whose `after_commit` calls run once the rows are safe, and never when they are not."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, ringer: Callable[[str], None]) -> None:
         super().__init__(engine, expire_on_commit=False)
         self._then: list[Callable[[], None]] = []
+        self._ringer, self._bells = ringer, set[str]()
 
     def after_commit(self, then: Callable[[], None]) -> None:
         self._then.append(then)
 
+    def ring(self, bell: str) -> None:
+        """Ring this bell once after the commit, however often it is asked for."""
+        self._bells.add(bell)
+
     def finish(self) -> None:
         """Commit, then ring. The only place where the product commits."""
         self.commit()
+        for bell in sorted(self._bells):
+            self._ringer(bell)
         for then in self._then:
             then()
 
@@ -124,12 +131,14 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        #: Who answers `Transaction.ring`; a sweep finds what was ordered while nobody listened.
+        self.ringer: Callable[[str], None] = lambda bell: None
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Write: everything or nothing. The wire refuses to talk on this thread meanwhile."""
         wire.held.depth = getattr(wire.held, "depth", 0) + 1
-        session = Transaction(self.engine)
+        session = Transaction(self.engine, self.ringer)
         try:
             if self.engine.dialect.name == "sqlite":
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")

@@ -56,6 +56,9 @@ KEEP_CALLS = 14 * 86400.0
 KEEP_ACTIVITY = 365 * 86400.0
 KEEP_JOBS = 30 * 86400.0
 KEEP_REACTIONS = 8 * 86400.0
+KEEP_ROBOT_CALLS = 30 * 86400.0
+#: What a customer owes is asked of Xero again after this long.
+BALANCE_FRESH = 300.0
 
 #: Waits before the next attempt of a job that may be tried again later; after the last one it ends as a problem.
 BACK_OFF = (2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0)

@@ -18,17 +18,17 @@ from sqlalchemy.orm import Session, aliased
 from plugin import durations
 from plugin.db import Transaction
 from plugin.domain.problems import Problem
-from plugin.models import Batch, BatchDocument, Job
+from plugin.models import Batch, BatchDocument, Job, RobotCall
 
 PEOPLE, EVENTS, BULK = 0, 1, 2
 CHUNK = 500
 
 SEND, PULL, INVOICED, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "invoiced", "write_back", "prepare", "first_run", "notify"
-BRING, TROUBLE = "bring", "trouble"
+BRING, TROUBLE, ANSWER = "bring", "trouble", "answer"
 
 
-#: Who or what caused an order: a person's click, an event of Bitrix24, a message from Xero, or a sweep that found what none announced.
-PERSON, AUTOMATIC, XERO, SWEEP = "person", "automatic", "xero", "sweep"
+#: Who or what caused an order: a person's click, an event of Bitrix24, an automation rule, a message from Xero, or a sweep that found what none announced.
+PERSON, AUTOMATIC, RULE, XERO, SWEEP = "person", "automatic", "rule", "xero", "sweep"
 
 
 def organisation_bell(organisation_id: int) -> str:
@@ -154,6 +154,15 @@ def finish(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Prob
     values |= {"problem_code": problem.code if problem else None, "problem_params": problem.params if problem else None}
     for part in _parts(job_ids):
         tx.execute(update(Job).where(Job.id.in_(part)).values(**values).execution_options(synchronize_session=False))
+        ended = (RobotCall.job_id.in_(part), RobotCall.state == "waiting")
+        for call_id, portal_id in tx.execute(update(RobotCall).where(*ended).values(state="ended").returning(RobotCall.id, RobotCall.portal_id)).all():
+            order_answer(tx, portal_id, call_id, now)
+
+
+def order_answer(tx: Transaction, portal_id: int, call_id: int, now: datetime) -> None:
+    """The automation rule behind this call waits for its answer no longer than the portal's bell takes."""
+    order(tx, Order(portal_id, ANSWER, f"robot:{call_id}", portal_bell(portal_id), priority=EVENTS), now)
+    tx.ring(portal_bell(portal_id))
 
 
 def fail_documents(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Problem) -> None:
@@ -188,6 +197,7 @@ def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, proble
         older = case((Job.caused_at < caused_at, Job.caused_at), else_=caused_at)
         tx.execute(update(Job).where(Job.id == new).values(call_id=call, caused_at=older))
         tx.execute(update(BatchDocument).where(BatchDocument.job_id == old).values(job_id=new))
+        tx.execute(update(RobotCall).where(RobotCall.job_id == old, RobotCall.state == "waiting").values(job_id=new))
         tx.execute(update(Job).where(Job.id == old).values(state="done", call_id=None))
     merged = {old for old, _ in pairs}
     values: dict[str, Any] = {"state": "waiting", "run_at": run_at, "fence": None}

@@ -346,6 +346,8 @@ class Link(Base):
     how: Mapped[str] = mapped_column(String(16), default="sent")
     #: Where the customer sees the document; asked for once, by a person (RULES 31).
     online_url: Mapped[str] = mapped_column(String(255), default="", server_default="")
+    #: The trigger "Invoice paid in Xero": due once the document became paid, then done; once in a document's life.
+    paid_trigger: Mapped[str] = mapped_column(String(4), default="")
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     ended_reason: Mapped[str | None] = mapped_column(String(32))
@@ -503,6 +505,27 @@ class Call(Base):
     outcome: Mapped[str] = mapped_column(String(12), default="")
     seconds: Mapped[float | None]
     request_id: Mapped[str] = mapped_column(String(64), default="")
+
+
+class RobotCall(Base):
+    """An automation rule of a portal that reached us, and what it is told at the end. Its event token is a secret: sealed, and known again by its hash."""
+
+    __tablename__ = "robot_call"
+    __table_args__ = (UniqueConstraint("portal_id", "token_hash"), Index("ix_robot_call_job", "job_id"))
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    token_hash: Mapped[str] = mapped_column(String(64))
+    event_token: Mapped[str | None] = mapped_column(EncryptedText)
+    crm_kind: Mapped[str] = mapped_column(String(12))
+    crm_id: Mapped[int] = mapped_column(Integer)
+    job_id: Mapped[int | None] = mapped_column(Id)
+    #: waiting for its job, ended (to be answered), or answered.
+    state: Mapped[str] = mapped_column(String(8))
+    problem_code: Mapped[str | None] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
+    received_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
 
 
 class Callback(Base):

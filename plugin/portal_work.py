@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Boolean, String, and_, bindparam, case, func, or_, select, update
 
 from plugin import durations, jobs, latency, leases, sentences
-from plugin.bitrix24 import documents, people
+from plugin.bitrix24 import documents, people, robots
 from plugin.domain.problems import LATER, Problem
 from plugin.domain.settings import Settings
 from plugin.domain.statuses import next_stage
@@ -24,14 +24,14 @@ from plugin.receiving import bringing
 from plugin.sending.record import shown_fingerprint
 from plugin.services import Services
 from plugin.talking import PortalRest, service_rest
-from plugin.usecases import batches, first_sync, send_to_xero, troubles
+from plugin.usecases import automation, batches, first_sync, send_to_xero, troubles
 from plugin.usecases.invoice_states import ECHO
 from plugin.wire import NoAnswer
 from plugin.xero.documents import deep_link
 
 log = logging.getLogger("plugin.portal_work")
 
-ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.BRING, jobs.TROUBLE)
+ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.ANSWER, jobs.BRING, jobs.TROUBLE)
 KINDS = (*ALONE, jobs.WRITE_BACK)
 TOGETHER = 45
 #: The portal's clock and ours agree to this much.
@@ -139,6 +139,12 @@ def _notify(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[
     return {claimed[0].id: None}
 
 
+def _answer(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    """How a document went, to the automation rule that waits for it."""
+    automation.answer(services, portal_id, int(claimed[0].subject.partition(":")[2]))
+    return {claimed[0].id: None}
+
+
 def _trouble(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
     troubles.tell(services, portal_id, claimed[0].subject.partition(":")[2])
     return {claimed[0].id: None}
@@ -189,7 +195,16 @@ def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind:
             _forget_shown(services, portal_id, kind, plan.crm_id)
         done[job.id] = problem
     _remember(services, seen)
+    _tell_paid(services, rest, kind, links.values())
     return done
+
+
+def _tell_paid(services: Services, rest: PortalRest, kind: Kind, links: Iterable[Link]) -> None:
+    """The trigger "Invoice paid in Xero", once in a document's life, after its fields show the payment."""
+    for link in {one.id: one for one in links if one.paid_trigger == "due"}.values():
+        robots.fire_paid(rest, kind.crm.type_id, link.crm_id)
+        with services.db.transaction() as tx:
+            tx.execute(update(Link).where(Link.id == link.id).values(paid_trigger="done").execution_options(synchronize_session=False))
 
 
 def _without_repeated_lines(rest: PortalRest, kind: Kind, plans: list[_Plan]) -> list[_Plan]:
@@ -309,5 +324,6 @@ _DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None
     jobs.NOTIFY: _notify,
     jobs.BRING: _bring,
     jobs.TROUBLE: _trouble,
+    jobs.ANSWER: _answer,
     jobs.WRITE_BACK: _write_back,
 }

@@ -28,10 +28,11 @@ class Ready:
     settings_number: int
 
 
-def ensure_row(tx: Transaction, model: type[Base], **values: Any) -> None:
-    """Make a row unless another process was faster with the same key."""
+def ensure_row(tx: Transaction, model: type[Base], **values: Any) -> bool:
+    """Make a row unless another process was faster with the same key. True when this one made it."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
-    tx.execute(dialect.insert(model).values(**values).on_conflict_do_nothing())
+    made = tx.execute(dialect.insert(model).values(**values).on_conflict_do_nothing())
+    return bool(made.rowcount)  # type: ignore[attr-defined]
 
 
 def live_connection(session: Session, portal_id: int) -> Connection | None:

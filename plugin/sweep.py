@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from plugin import durations, inbox, jobs, leases, logins
 from plugin.domain.problems import Problem
 from plugin.limits import process_name
-from plugin.models import Activity, Bitrix24Login, Call, Callback, Connection, Consent, Job, Portal, Reaction
+from plugin.models import Activity, Bitrix24Login, Call, Callback, Connection, Consent, Job, Portal, Reaction, RobotCall
 from plugin.receiving import overdue, rhythm
 from plugin.services import Services
 from plugin.usecases import connect_xero, portal_events, troubles
@@ -104,6 +104,7 @@ def daily(services: Services) -> None:
         tx.execute(delete(Activity).where(Activity.at < now - timedelta(seconds=durations.KEEP_ACTIVITY)))
         tx.execute(delete(Job).where(Job.state == "done", Job.finished_at < now - timedelta(seconds=durations.KEEP_JOBS)))
         tx.execute(delete(Reaction).where(Reaction.hour < now - timedelta(seconds=durations.KEEP_REACTIONS)))
+        tx.execute(delete(RobotCall).where(RobotCall.state == "answered", RobotCall.answered_at < now - timedelta(seconds=durations.KEEP_ROBOT_CALLS)))
         tx.execute(delete(Consent).where(Consent.created_at < now - DAILY))
     connect_xero.forget_unused(services)
 

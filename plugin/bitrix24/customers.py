@@ -8,8 +8,8 @@ from typing import Literal
 from plugin.bitrix24.client import BATCH, Rest
 from plugin.bitrix24.packing import Questions, rows_under
 from plugin.bitrix24.reading import Customers
-from plugin.bitrix24.shapes import COMPANY, CONTACT
-from plugin.bitrix24.values import ident
+from plugin.bitrix24.shapes import COMPANY, CONTACT, person_name
+from plugin.bitrix24.values import ident, text
 from plugin.domain.crm import Customer
 
 Kind = Literal["company", "contact"]
@@ -28,6 +28,15 @@ def ids(rest: Rest, kind: Kind) -> Iterator[list[int]]:
             after = found[-1]
         if len(found) < BATCH:
             return
+
+
+def name_of(rest: Rest, kind: Kind, id_: int) -> str | None:
+    """What this company or contact is called, if `rest`'s person may see it; None where it is gone or hidden from them."""
+    params = {"entityTypeId": _TYPES[kind], "select": ["id", "title", "name", "lastName"], "filter": {"=id": id_}, "start": -1}
+    found = rows_under(rest.call("crm.item.list", params), "items")
+    if not found:
+        return None
+    return text(found[0].get("title")) if kind == "company" else person_name(found[0])
 
 
 def read(rest: Rest, refs: Iterable[tuple[Kind, int]]) -> Sequence[Customer]:

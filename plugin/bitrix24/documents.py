@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from plugin.bitrix24.client import BATCH, BatchReply, Command, Reply, Rest, chunks
 from plugin.bitrix24.fields import names, own_values
@@ -50,6 +50,7 @@ class Narrowed:
     seller_ids: tuple[int, ...] = ()
     ids: tuple[int, ...] | None = None
     not_ids: tuple[int, ...] = ()
+    customer: tuple[Literal["company", "contact"], int] | None = None
 
     def as_filter(self, kind: CrmKind) -> dict[str, Any]:
         """The `filter` of crm.item.list (B§8.1); an OR group has a numeric key."""
@@ -62,6 +63,7 @@ class Narrowed:
             "@mycompanyId": list(self.seller_ids),
             "@id": list(self.ids or ()),
             "!@id": list(self.not_ids),
+            **({f"={self.customer[0]}Id": self.customer[1]} if self.customer else {}),
         }
         return {name: value for name, value in conditions.items() if value}
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from plugin.bitrix24 import robots
 from plugin.bitrix24.client import BatchReply, Command, Reply, Rest, chunks
 from plugin.bitrix24.events import CUSTOMER_EVENTS, INVOICE_EVENTS, INVOICE_TYPE, LIFE_EVENTS
 from plugin.bitrix24.fields import ensure_fields
@@ -32,6 +33,9 @@ PLACES: Mapping[str, Mapping[str, str]] = {
     "CRM_SMART_INVOICE_LIST_TOOLBAR": ACTION,
     "CRM_SMART_INVOICE_LIST_MENU": ACTION,
     "CRM_SMART_INVOICE_DETAIL_TAB": NAME,
+    "CRM_QUOTE_DETAIL_TAB": NAME,
+    "CRM_COMPANY_DETAIL_TAB": NAME,
+    "CRM_CONTACT_DETAIL_TAB": NAME,
 }
 
 
@@ -57,8 +61,19 @@ def ensure_installed(rest: Rest, public_url: str, lang: str) -> Installed:
                 raise
             made, refused = (), {"userfieldconfig": problem}
         fields, problems = (*fields, *made), problems | refused
-    known = rest.batch({"events": ("events", {}), "handlers": ("event.get", {}), "offered": ("placement.list", {}), "places": ("placement.get", {})})
+    known = rest.batch(
+        {
+            "events": ("events", {}),
+            "handlers": ("event.get", {}),
+            "offered": ("placement.list", {}),
+            "places": ("placement.get", {}),
+            "robots": ("bizproc.robot.list", {}),
+            "triggers": ("crm.automation.trigger.list", {}),
+        }
+    )
     problems |= known.errors
+    if "robots" in problems and problems["robots"].code == "bitrix24.scope_missing":
+        problems["robots"] = Problem("robot.scope_missing")
     added, removed, absent = _wanted(known, public_url, lang)
     done: dict[str, Any] = {}
     for part in chunks({**removed, **added}):
@@ -90,6 +105,10 @@ def _wanted(known: BatchReply, public_url: str, lang: str) -> tuple[dict[str, Co
     absent: tuple[str, ...] = ()
     if "places" not in known.errors:
         absent = _want_places(known, f"{public_url}/bitrix24/placement", lang, added, removed)
+    if "robots" not in known.errors:
+        added["robot"] = robots.robot_command(_words(known, "robots"), f"{public_url}/bitrix24/robot")
+    if "triggers" not in known.errors:
+        added["trigger"] = robots.trigger_command(lang)
     return added, removed, absent
 
 

@@ -64,7 +64,7 @@ def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemC
         mark=_mark(one) if one.kind is QUOTE and not number else "",
         quote_number=one.quote.number if one.quote is not None else "",
         linked=one.link is not None and not one.as_new,
-        older_too=one.job.acting_user is not None,
+        older_too=one.job.acting_user is not None or bool((one.job.payload or {}).get("rule")),
     )
 
 

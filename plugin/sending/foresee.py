@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from plugin import directory, durations
 from plugin.domain.crm import Customer
 from plugin.domain.drafts import fingerprint
-from plugin.domain.ledger import Document
+from plugin.domain.ledger import Document, Draft
 from plugin.domain.matching import clean_name, follow_merge, match_contact, normalise_name, person_name
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem
@@ -102,6 +102,20 @@ def edits(services: Services, context: Ready, works: Sequence[Work]) -> dict[int
     return {one.crm_id: problem for one in changed if (problem := _forbidden(one, held, lists)) is not None}
 
 
+def now_and_held(services: Services, context: Ready, one: Work) -> tuple[Draft, Document]:
+    """What sending would make of this linked document now, and what Xero holds of it; raises the problem that stops either."""
+    with services.db.reading() as session:
+        lists = lists_of(session, context.organisation.id)
+        codes = item_codes([one])
+        known = directory.items_by_code(session, context.organisation.id, codes.values())
+        contacts = _contact_ids(session, context, [one])
+    draft = _draft(one, lists, contacts, item_choices(codes, known))
+    held = next(iter(one.kind.xero.by_ids(books_of(services, context.connection, "people"), _ids([one]))), None)
+    if held is None:
+        raise Problem("xero.gone", number=one.link.number if one.link is not None else "")
+    return draft, held
+
+
 def _ids(works: Sequence[Work]) -> list[str]:
     return [one.link.xero_id for one in works if one.link is not None]
 
@@ -117,13 +131,17 @@ def _contact_ids(session: Session, context: Ready, works: Sequence[Work]) -> dic
 
 def _differs(one: Work, lists: Lists, contacts: dict[str, str], choices: dict[tuple[int, int], Any]) -> bool:
     """Has anything changed since it was sent? What cannot even become a draft is judged elsewhere."""
-    subject = one.customer.subject if one.customer is not None else ""
-    mine = {product_id: choice for (portal_id, product_id), choice in choices.items() if portal_id == one.job.portal_id}
     try:
-        one.draft = draft_of(one, lists, contacts.get(subject, NEW_CONTACT), mine)
+        one.draft = _draft(one, lists, contacts, choices)
     except Problem:
         return False
     return one.link is not None and (one.link.crm_fingerprint != fingerprint(one.draft) or bool((one.job.payload or {}).get("push")))
+
+
+def _draft(one: Work, lists: Lists, contacts: dict[str, str], choices: dict[tuple[int, int], Any]) -> Draft:
+    subject = one.customer.subject if one.customer is not None else ""
+    mine = {product_id: choice for (portal_id, product_id), choice in choices.items() if portal_id == one.job.portal_id}
+    return draft_of(one, lists, contacts.get(subject, NEW_CONTACT), mine)
 
 
 def _forbidden(one: Work, held: dict[str, Document], lists: Lists) -> Problem | None:

@@ -290,6 +290,7 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str, sent
 def see(link: Link, document: Document, today: date) -> bool:
     """Take over what Xero authors: number, status, amounts, dates. True when any of it changed."""
     before = facts(link)
+    was = link.xero_word
     link.number, link.xero_status, link.xero_word = document.number, document.status, status_word(document, today)
     link.xero_updated_at = document.updated_at or link.xero_updated_at
     link.total = document.total
@@ -297,6 +298,8 @@ def see(link: Link, document: Document, today: date) -> bool:
     link.amount_due = document.amount_due if owed else None
     link.amount_paid = document.amount_paid + document.amount_credited if owed else None
     link.currency, link.paid_on, link.due_date = document.currency, document.fully_paid_on, document.due_date
+    if was and was != "paid" == link.xero_word and not link.paid_trigger:
+        link.paid_trigger = "due"
     return before != facts(link)
 
 

@@ -25,6 +25,14 @@ def page(services: Services, visitor: Visitor, number: int) -> tuple[tuple[Activ
     return tuple(_row(one, codes.get(one.organisation_id or 0, "")) for one in found), max(1, -(-count // PAGE))
 
 
+def of_subject(services: Services, visitor: Visitor, subject: str, most: int) -> tuple[ActivityRow, ...]:
+    """The latest about one document or customer, for somebody to whom Bitrix24 has just shown it (RULES 25)."""
+    mine = (Activity.portal_id == visitor.portal_id, Activity.subject == subject)
+    with services.db.reading() as session:
+        found = list(session.scalars(select(Activity).where(*mine).order_by(Activity.id.desc()).limit(most)))
+    return tuple(_row(one, "") for one in found)
+
+
 def _row(one: Activity, short_code: str) -> ActivityRow:
     name, _, number = one.subject.partition(":")
     kind = KINDS.get(name)

@@ -15,7 +15,7 @@ from plugin.domain.crm import Visitor
 from plugin.kinds import KINDS, Kind, crm_id_of
 from plugin.models import Batch, BatchDocument, Job, Link, Organisation
 from plugin.services import Services
-from plugin.usecases import NotHere
+from plugin.usecases import NotHere, automation
 from plugin.usecases.shown import BatchDocument as ShownDocument
 from plugin.usecases.shown import BatchShown, ProblemGroup, Told
 from plugin.xero.documents import deep_link
@@ -121,6 +121,7 @@ def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
                 .execution_options(synchronize_session=False)
             )
             wanted = set(tx.scalars(select(BatchDocument.job_id).where(BatchDocument.job_id.in_(part), BatchDocument.outcome.in_(("waiting", "running")))))
+            wanted |= automation.waiting_jobs(tx, part)
             jobs.finish(tx, [number for number in part if number not in wanted], now)
         activity.record(
             tx,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from decimal import Decimal
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from plugin.bitrix24 import documents
 from plugin.bitrix24 import stages as bitrix24_stages
@@ -28,7 +29,9 @@ GONE = ("VOIDED", "DELETED")
 def page(services: Services, visitor: Visitor, asked: InvoiceFilter) -> InvoicePage:
     """One page of the list. A partner that does not answer becomes a sentence on the page, not an error."""
     columns = tuple(preferences.get(services, visitor)["columns"])
-    ready, kinds = _may_send(services, visitor), kinds_of(services, visitor)
+    kinds = kinds_of(services, visitor)
+    with services.db.reading() as session:
+        ready = may_send(session, visitor)
     try:
         rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
         kind = KINDS[asked.document]
@@ -52,16 +55,20 @@ def rows(services: Services, visitor: Visitor, kind: Kind, ids: Sequence[int]) -
     wanted = tuple(dict.fromkeys(ids))[:50]
     rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
     try:
-        found = documents.list_documents(rest, kind.crm, documents.Narrowed(ids=wanted), size=50)
+        return narrowed_rows(services, visitor, rest, kind, documents.Narrowed(ids=wanted), 50)
     except NoAnswer as error:
         raise Problem("bitrix24.no_answer") from error
-    return _rows(services, visitor, rest, kind, found.items)
 
 
-def _may_send(services: Services, visitor: Visitor) -> bool:
-    with services.db.reading() as session:
-        connection = live_connection(session, visitor.portal_id)
-        return connection is not None and not connection.problem and current_settings(session, visitor.portal_id, connection.organisation_id) is not None
+def narrowed_rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, narrowed: documents.Narrowed, most: int) -> tuple[InvoiceRow, ...]:
+    """The newest of the documents so narrowed, as `rest`'s person may see them."""
+    return _rows(services, visitor, rest, kind, documents.list_documents(rest, kind.crm, narrowed, size=most).items)
+
+
+def may_send(session: Session, visitor: Visitor) -> bool:
+    """Is set-up confirmed and the connection well, so that the buttons may be pressed?"""
+    connection = live_connection(session, visitor.portal_id)
+    return connection is not None and not connection.problem and current_settings(session, visitor.portal_id, connection.organisation_id) is not None
 
 
 def _rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, items: Sequence[documents.ListedDocument]) -> tuple[InvoiceRow, ...]:

@@ -26,7 +26,7 @@ from plugin.usecases.shown import FirstSync, Home, Told
 from plugin.wire import NoAnswer
 
 #: What the installer binds. Raised when that changes, so that portals are bound again at their next opening.
-BOUND_VERSION = "1"
+BOUND_VERSION = "2"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from plugin import activity, durations, inbox
 from plugin.bitrix24 import client, events, launch, oauth
 from plugin.db import Transaction
 from plugin.domain.problems import Problem
-from plugin.models import Bitrix24Login, Call, Connection, Consent, Organisation, Portal, XeroLogin
+from plugin.models import Bitrix24Login, Call, Connection, Consent, Organisation, Portal, RobotCall, XeroLogin
 from plugin.portals import live_connection
 from plugin.services import Services
 from plugin.usecases import connect_xero, open_app
@@ -132,6 +132,7 @@ def uninstall(services: Services, portal_id: int, clean: bool) -> None:
         connection = live_connection(tx, portal_id)
         if connection is not None:
             left = connect_xero.end(tx, connection, "uninstalled", now)
+        tx.execute(delete(RobotCall).where(RobotCall.portal_id == portal_id))  # nobody is left to be answered
         connect_xero.end_work(tx, portal_id, None, Problem("portal.uninstalled"), now)
         tx.execute(delete(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id))
         tx.execute(delete(Consent).where(Consent.portal_id == portal_id))

@@ -183,7 +183,7 @@ def prepare_documents(services: Services, batch_id: int, rest: PortalRest, conte
         batch = session.get_one(Batch, batch_id)
     sending, document = batch.kind == "send", KINDS[batch.crm_kind]
     try:
-        found = documents.read_documents(rest, document.crm, ids, as_admin=admin, details=sending, code_field=_code_field(context))
+        found = documents.read_documents(rest, document.crm, ids, as_admin=admin, details=sending, code_field=code_field(context))
     except NoAnswer as error:
         raise Problem("bitrix24.no_answer", LATER) from error
     if not sending:
@@ -199,7 +199,8 @@ def prepare_documents(services: Services, batch_id: int, rest: PortalRest, conte
         tx.execute(update(Batch).where(Batch.id == batch_id).values(prepared=Batch.prepared + len(rows)).execution_options(synchronize_session=False))
 
 
-def _code_field(context: Ready) -> str:
+def code_field(context: Ready) -> str:
+    """The product field that holds item codes, as the adapter calls it."""
     return "xmlId" if context.settings.item_code_source == "xmlId" else "code"
 
 
@@ -207,7 +208,7 @@ def _whole(services: Services, context: Ready, document: DocumentKind, found: do
     """What this person may see, as sending will read it: with products, which Bitrix24 tells administrators only."""
     try:
         rest = service_rest(services, context.portal.id, "people")
-        return documents.read_documents(rest, document.crm, list(found.documents), as_admin=True, code_field=_code_field(context))
+        return documents.read_documents(rest, document.crm, list(found.documents), as_admin=True, code_field=code_field(context))
     except (Problem, NoAnswer):
         return found
 

@@ -7,6 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from plugin.domain.versions import Versions
+
 
 @dataclass(frozen=True)
 class Told:
@@ -227,6 +229,50 @@ class BatchDocument:
     xero_number: str = ""
     xero_url: str = ""
     crm_path: str = ""
+
+
+@dataclass(frozen=True)
+class DocumentCard:
+    """One document inside its own card in the CRM."""
+
+    row: InvoiceRow
+    history: tuple[ActivityRow, ...]
+    may_send: bool
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Three versions of a document. `verdict`: not_linked, equal, crm (to be sent), crm_paid, xero (stays), both (a person decides), gone, problem."""
+
+    verdict: str
+    rows: tuple[Versions, ...] = ()
+    totals: tuple[Decimal, Decimal | None, Decimal] | None = None  # CRM now, last sent, Xero now
+    currency: str = ""
+    problem: Told | None = None
+
+
+@dataclass(frozen=True)
+class CustomerCard:
+    """A company or contact inside its own card in the CRM; its documents, the newest first."""
+
+    kind: str
+    id: int
+    name: str
+    contact: str
+    contact_url: str
+    connected: bool
+    rows: tuple[InvoiceRow, ...]
+    problem: Told | None = None
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a customer owes as Xero has it; without amounts where the customer is not linked."""
+
+    currency: str = ""
+    outstanding: Decimal | None = None
+    overdue: Decimal | None = None
+    problem: Told | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 
 from plugin.usecases import NotHere, connect_xero, first_sync, open_app, rights
-from plugin.web import activity, batches, failures, invoices, settings
+from plugin.web import activity, batches, cards, failures, invoices, settings
 from plugin.web.connection import connection_page, still_waiting
 from plugin.web.frame_pass import HEADER, PassRefused
 from plugin.web.here import passes, services, visitor
@@ -21,7 +21,7 @@ def find_visitor() -> Response | None:
     try:
         claims = passes().read(request.headers.get(HEADER, ""))
         g.visitor = open_app.visitor(services(), claims.portal_id, claims.user_id, claims.lang)
-        if "frame.invoices" not in request.blueprints:
+        if not {"frame.invoices", "frame.cards"} & {*request.blueprints}:
             g.visitor = rights.confirmed(services(), g.visitor)
     except (PassRefused, NotHere):
         return failures.pass_refused()
@@ -65,6 +65,7 @@ def first_synchronisation() -> ResponseReturnValue:
 
 
 blueprint.register_blueprint(invoices.blueprint)
+blueprint.register_blueprint(cards.blueprint)
 blueprint.register_blueprint(batches.blueprint)
 blueprint.register_blueprint(activity.blueprint)
 blueprint.register_blueprint(settings.blueprint)

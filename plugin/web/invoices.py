@@ -1,4 +1,4 @@
-"""The invoice list, its rows while work runs, and the panel of one invoice."""
+"""The invoice list, and its rows while work runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from plugin.kinds import INVOICE, KINDS
-from plugin.usecases import NotHere, list_invoices, preferences
+from plugin.usecases import list_invoices, preferences
 from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoiceRow
 from plugin.web.here import services, visitor, whole, whole_numbers
 from plugin.web.render import page, part
@@ -51,20 +51,6 @@ def rows() -> ResponseReturnValue:
     return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"], document=document)
 
 
-@blueprint.get("/<int:invoice_id>")
-def one(invoice_id: int) -> ResponseReturnValue:
-    """The panel of one invoice: where it stands and the two verbs."""
-    row = _one(invoice_id)
-    return page("invoices/one.html", "one", row=row, running=running((row,)))
-
-
-@blueprint.get("/<int:invoice_id>/state")
-def one_state(invoice_id: int) -> ResponseReturnValue:
-    """The inside of that panel, while work runs."""
-    row = _one(invoice_id)
-    return part("invoices/one_state.html", row=row, running=running((row,)))
-
-
 def running(rows: tuple[InvoiceRow, ...]) -> bool:
     """Is work under way on any of these?"""
     return any(row.transfer in RUNNING for row in rows)
@@ -89,13 +75,6 @@ def asked_filter(asked: Mapping[str, str]) -> InvoiceFilter:
 def asked_document(asked: Mapping[str, str]) -> str:
     """The kind of document that a request is about."""
     return _among(asked.get("document", ""), KINDS) or INVOICE.name
-
-
-def _one(invoice_id: int) -> InvoiceRow:
-    found = list_invoices.rows(services(), visitor(), KINDS[asked_document(request.args)], [invoice_id])
-    if not found:
-        raise NotHere
-    return found[0]
 
 
 def _among(value: str, known: Mapping[str, object]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import g, render_template, request, url_for
 from flask_babel import gettext as _
 
@@ -11,8 +13,10 @@ from plugin.web.here import new_pass
 from plugin.web.policy import framed_by
 from plugin.web.render import shell
 
-#: Widgets that stand on one invoice; every other place shows the app itself.
-ONE_INVOICE = ("CRM_SMART_INVOICE_DETAIL_", "CRM_SMART_INVOICE_LIST_MENU")
+#: Bitrix24's words for what a widget stands on: ours for it. A place on none of these, or on a whole list, shows the app itself.
+DOCUMENTS = {"SMART_INVOICE": "invoice", "QUOTE": "quote"}
+CUSTOMERS = {"COMPANY": "company", "CONTACT": "contact"}
+_PLACE = re.compile(r"CRM_(SMART_INVOICE|QUOTE|COMPANY|CONTACT)_(DETAIL_[A-Z]+|LIST_MENU)")
 
 
 def claimed_launch() -> Launch:
@@ -34,9 +38,14 @@ def opened_page(opened: Opened, launch: Launch, installing: bool = False) -> str
 
 
 def _start(opened: Opened) -> str:
-    if opened.document_id and opened.placement.startswith(ONE_INVOICE):
-        return url_for("frame.invoices.one", invoice_id=opened.document_id)
-    return url_for("frame.home")
+    place = _PLACE.fullmatch(opened.placement)
+    if place is None:
+        return url_for("frame.home")
+    if not opened.document_id:
+        return url_for("frame.cards.unsaved")
+    if place[1] in CUSTOMERS:
+        return url_for("frame.cards.customer", customer=CUSTOMERS[place[1]], customer_id=opened.document_id)
+    return url_for("frame.cards.document", document=DOCUMENTS[place[1]], crm_id=opened.document_id)
 
 
 def _origin(launch: Launch, host: str) -> str:

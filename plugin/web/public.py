@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from plugin.usecases import health, open_app, portal_events
+from plugin.usecases import automation, health, open_app, portal_events
 from plugin.web import failures
 from plugin.web.frame_pass import HEADER, PassRefused
 from plugin.web.here import new_pass, passes, services
@@ -57,6 +57,12 @@ def renew_pass() -> ResponseReturnValue:
 def events() -> ResponseReturnValue:
     """An event of the portal: believed by its application token, stored, acknowledged."""
     return ("", 200) if portal_events.receive(services(), request.form.items(multi=True)) else ("", 403)
+
+
+@blueprint.post("/bitrix24/robot")
+def robot() -> ResponseReturnValue:
+    """A call of the automation rule "Create / Edit on Xero": believed by its application token, kept, acknowledged."""
+    return ("", 200) if automation.receive(services(), request.form.items(multi=True)) else ("", 403)
 
 
 @blueprint.get("/healthz")

@@ -91,6 +91,9 @@ ORDERED_QUOTE_STATUS = {
 
 LIST = {"invoice": _("Invoices"), "quote": _("Quotes")}
 
+#: Which side changed a field since the last transfer.
+CHANGED_BY = {"crm": _("Bitrix24"), "xero": _("Xero"), "both": _("Both")}
+
 COLUMN = {
     "number": _("Number"),
     "title": _("Title"),
@@ -146,6 +149,7 @@ WORDS: dict[str, Any] = {
     "LIST": LIST,
     "ALL": ALL,
     "COLUMN": COLUMN,
+    "CHANGED_BY": CHANGED_BY,
     "STATES": STATES,
     "PERIODS": PERIODS,
     "STEPS": STEPS,

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from plugin.domain.crm import Address, Customer
@@ -15,7 +16,7 @@ from plugin.wire import Answer
 from plugin.xero.body import encode, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, comma_lists, page_count, rows, segment, single
 from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
-from plugin.xero.parse import guid, moment, objects, text
+from plugin.xero.parse import amount, guid, moment, objects, part, text
 
 #: PUT creates; POST with an existing name would overwrite a stranger's contact (X§5.4).
 CREATE_METHOD = "PUT"
@@ -105,6 +106,13 @@ def _crm_address(found: dict[str, Any]) -> Address | None:
 
 
 _PLACES = {"city": "City", "province": "Region", "postal_code": "PostalCode", "country": "Country"}
+
+
+def owed(call: Caller, contact_id: str) -> tuple[Decimal, Decimal]:
+    """What this customer owes and how much of it is overdue, in the organisation's currency; nothing where nothing was ever sold (X§5.2)."""
+    found = single(call, f"Contacts/{segment(contact_id)}", "Contacts")
+    balances = part(part(found[0].get("Balances")).get("AccountsReceivable")) if found else {}
+    return amount(balances.get("Outstanding")), amount(balances.get("Overdue"))
 
 
 def contact_by_number(call: Caller, number: str) -> Contact | None:

@@ -71,8 +71,6 @@ class Crm:
         self.next_fm = 101
         self.next_number = 1001
         self.number_prefix = ""
-        #: Codes of robots to call when an item reaches a stage, with their properties (a lever).
-        self.stage_robots: dict[str, tuple[str, dict[str, Any]]] = {}
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -325,9 +323,7 @@ class Crm:
         )
 
     def _automation(self, type_id: int, item: Item, actor: Actor) -> None:
-        wanted = self.stage_robots.get(str(item.get("stageId")))
-        if wanted:
-            self.portal.call_robot(wanted[0], type_id, item["id"], wanted[1], actor.user_id)
+        self.portal.automation.reached(type_id, item, actor)
 
     # --- phones and addresses of clients -----------------------------------------------------------------------------
 

@@ -88,6 +88,8 @@ class Installation:
     placements: list[Placement] = field(default_factory=list)
     robots: dict[str, Robot] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
+    #: Triggers by code: their names.
+    triggers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from sandbox.bitrix24.automation import Binding
 from sandbox.bitrix24.fields import INVOICE, QUOTE
 from sandbox.bitrix24.portal import NotInstalled, Portal
 
@@ -47,6 +48,8 @@ def state(portal: Portal) -> dict[str, Any]:
         "addresses": [plain(one) for one in portal.addresses.values()],
         "user_fields": [plain(one) for one in portal.user_fields.values()],
         "timeline": plain(portal.timeline),
+        "runs": [plain(vars(one) | {"rules": len(one.rules)}) for one in portal.automation.runs],
+        "fired": plain(portal.automation.fired),
         "notifications": plain(portal.notifications),
         "users": [vars(one) for one in portal.users.values()],
         "tokens": portal.tokens.count(portal.member_id),
@@ -107,6 +110,20 @@ def _scopes(portal: Portal, given: dict[str, Any]) -> None:
     portal.installation.scopes = tuple(given["scopes"])
 
 
+def _rule(portal: Portal, given: dict[str, Any]) -> None:
+    """{"stage", "type", "robot": code or "comment": text}: a rule at the end of the stage's."""
+    type_id = int(given.get("type", INVOICE))
+    stage = portal.stage_id(str(given["stage"]), type_id)
+    portal.automation.add_rule(type_id, stage, str(given.get("robot", "")), given.get("properties"), str(given.get("comment", "")))
+
+
+def _trigger(portal: Portal, given: dict[str, Any]) -> None:
+    """{"stage", "type", "code", "backwards"}."""
+    type_id = int(given.get("type", INVOICE))
+    stage = portal.stage_id(str(given["stage"]), type_id)
+    portal.automation.bindings.append(Binding(str(given["code"]), type_id, stage, bool(given.get("backwards"))))
+
+
 def _who(given: dict[str, Any]) -> dict[str, Any]:
     return {"user": int(given.get("user", 1)), "robot": bool(given.get("robot", False))}
 
@@ -140,9 +157,8 @@ ACTS: dict[str, Act] = {
     "call_robot": lambda portal, given: portal.call_robot(
         str(given["code"]), int(given.get("type", INVOICE)), int(given["id"]), given.get("properties"), int(given.get("user", 1))
     ),
-    "robot_on_stage": lambda portal, given: portal.crm.stage_robots.__setitem__(
-        portal.stage_id(str(given["stage"])), (str(given["code"]), given.get("properties") or {})
-    ),
+    "rule_on_stage": _rule,
+    "trigger_on_stage": _trigger,
     "method_cost": lambda portal, given: portal.limits.costs.__setitem__(str(given["method"]).lower(), float(given["seconds"])),
     "foreign_token": lambda portal, given: portal.tokens.issue(portal.member_id, int(given.get("user", 1)), "app.someoneelse.00000009").access,
 }

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from sandbox.bitrix24 import dates
+from sandbox.bitrix24.automation import Automation
 from sandbox.bitrix24.catalog import Catalog
 from sandbox.bitrix24.crm import Actor, Crm, Item
 from sandbox.bitrix24.delivery import Delivery, Parcel
@@ -65,6 +66,7 @@ class Portal:
         self.base_currency = "NZD"
         self.catalog = Catalog()
         self.crm = Crm(self)
+        self.automation = Automation(self)
         self.requisites: dict[int, Item] = {}
         self.presets: dict[int, Item] = {}
         self.addresses: dict[tuple[int, int, int], Item] = {}
@@ -487,6 +489,10 @@ class Portal:
         }
 
     # --- robots (B§10) ------------------------------------------------------------------------------------------------
+
+    def document_type(self, type_id: int) -> tuple[str, str, str]:
+        """Bitrix24's document class of a type (B§10.1)."""
+        return DOCUMENTS[type_id]
 
     def call_robot(self, code: str, type_id: int, item_id: int, properties: dict[str, Any] | None = None, user: int = 1) -> str:
         """An automation rule reaches the app's robot; the token with which it may answer."""

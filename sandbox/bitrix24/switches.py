@@ -70,6 +70,7 @@ FACTS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("honorific_entity", ("HONORIFIC", "HONOFIRIC"), "B§8.4: contradictory spelling"),
     ("old_invoices_answer", ("error", "empty"), "B§14.53: smart invoices switched off"),
     ("robot_delivery", ("once", "twice"), "B§10.2: delivery of robot calls is silent"),
+    ("stage_change_stops_rules", ("yes", "no"), "B§10: silent; the platform's source stops what still runs for the stage before"),
     ("limits", ("on", "off"), "lever: leaky bucket, operating time and the 60 s ceiling (B§4.1)"),
 )
 

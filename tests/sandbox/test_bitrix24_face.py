@@ -29,6 +29,8 @@ PAGES = (
     "/crm/contact/details/1/",
     "/shop/catalog/",
     "/notifications/",
+    "/crm/automation/",
+    "/crm/automation/?type=7",
     "/marketplace/",
     "/marketplace/app/",
 )

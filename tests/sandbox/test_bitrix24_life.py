@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from sandbox.bitrix24 import NotInstalled
+from sandbox.bitrix24.automation import Binding
 from tests.sandbox.bitrix24_served import Served
 
 UPDATE = "ONCRMDYNAMICITEMUPDATE_31"
@@ -262,7 +263,7 @@ def test_a_robot_is_called_and_answers_once(served: Served) -> None:
     assert served.call("bizproc.robot.add", robot).result is True
     assert served.call("bizproc.robot.add", robot).error == "ERROR_ACTIVITY_ALREADY_INSTALLED"
     assert served.call("bizproc.robot.list").result == ["to_xero"]
-    served.harbour.crm.stage_robots[served.harbour.stage_id("S")] = ("to_xero", {"mode": "draft"})
+    served.harbour.automation.add_rule(31, served.harbour.stage_id("S"), "to_xero", {"mode": "draft"})
     served.harbour.set_stage(60, "Sent to customer")
     (one,) = served.heard_events("to_xero")
     assert one["document_id"][2] == "SMART_INVOICE_60"
@@ -270,6 +271,44 @@ def test_a_robot_is_called_and_answers_once(served: Served) -> None:
     answer = {"event_token": one["event_token"], "return_values": {"number": "INV-1"}}
     assert served.call("bizproc.event.send", answer).result is True
     assert served.call("bizproc.event.send", answer).status == 403
+
+
+def test_rules_behind_a_waiting_robot_use_its_results(served: Served) -> None:
+    robot = {"CODE": "r", "HANDLER": f"{served.settings.app_url}/bitrix24/robot", "NAME": "R", "RETURN_PROPERTIES": {"number": {"Name": "Number"}}}
+    invoices = {"INCLUDE": [list(served.harbour.document_type(31))]}
+    served.call("bizproc.robot.add", {**robot, "FILTER": invoices})
+    stage, automation = served.harbour.stage_id("S"), served.harbour.automation
+    with pytest.raises(ValueError, match="not offered"):
+        automation.add_rule(7, served.harbour.stage_id("SENT", 7), "r")
+    automation.add_rule(31, stage, "r")
+    automation.add_rule(31, stage, comment="It is {{number}}{{secret}}.")
+    served.harbour.set_stage(60, "Sent to customer")
+    assert [one.state for one in automation.runs] == ["waiting"]
+    assert served.harbour.timeline_of(60) == []
+    values = {"number": "INV-1", "secret": "undeclared"}
+    assert served.call("bizproc.event.send", {"event_token": automation.runs[0].token, "return_values": values}).result is True
+    assert [one["text"] for one in served.harbour.timeline_of(60)] == ["It is INV-1."]
+
+
+def test_triggers_have_errors_without_codes(served: Served) -> None:
+    name = {"CODE": "paid", "NAME": "Paid"}
+    assert served.call("crm.automation.trigger.add", name, served.token_of(2)).status == 403
+    assert served.call("crm.automation.trigger.add", {"CODE": "p ä", "NAME": "x"}).error == ""
+    assert served.call("crm.automation.trigger.add", {"CODE": "paid"}).body["error_description"] == "Empty trigger name!"
+    assert served.call("crm.automation.trigger.add", name).result is True
+    assert served.call("crm.automation.trigger.list").result == [{"NAME": "Paid", "CODE": "paid"}]
+    fire = {"CODE": "paid", "OWNER_TYPE_ID": 31, "OWNER_ID": 60}
+    assert "not registered" in served.call("crm.automation.trigger.execute", {**fire, "CODE": "other"}).body["error_description"]
+    assert served.call("crm.automation.trigger.execute", {**fire, "OWNER_TYPE_ID": 99}).body["error_description"] == "Incorrect parameter OWNER_TYPE_ID."
+    assert served.call("crm.automation.trigger.execute", {**fire, "OWNER_ID": 99999}).result is True
+    stages = list(served.harbour.stages(31))
+    served.harbour.automation.bindings.append(Binding("paid", 31, stages[2]))
+    served.harbour.set_stage(60, stages[0])
+    assert served.call("crm.automation.trigger.execute", fire).result is True
+    assert served.harbour.invoices[60]["stageId"] == stages[2]
+    served.harbour.set_stage(60, stages[3])
+    assert served.call("crm.automation.trigger.execute", fire).result is True
+    assert served.harbour.invoices[60]["stageId"] == stages[3]
 
 
 def test_notes_and_notifications(served: Served) -> None:

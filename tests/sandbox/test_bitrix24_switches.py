@@ -107,6 +107,15 @@ def robots_after_reinstall(served: Served) -> Any:
     return served.call("bizproc.robot.list").result
 
 
+def answer_after_a_move(served: Served) -> Any:
+    served.call("bizproc.robot.add", {"CODE": "r", "HANDLER": handler(served, "robot"), "NAME": "R"})
+    served.harbour.automation.add_rule(31, served.harbour.stage_id("S"), "r")
+    served.harbour.set_stage(60, "Sent to customer")
+    token = served.harbour.automation.runs[0].token
+    served.harbour.set_stage(60, "Overdue")
+    return served.call("bizproc.event.send", {"event_token": token, "return_values": {}}).status
+
+
 def places_after_update(served: Served) -> Any:
     served.call("placement.bind", {"PLACEMENT": "LEFT_MENU", "HANDLER": handler(served, "placement")})
     served.harbour.update_app()
@@ -279,6 +288,7 @@ PROBES: dict[str, Probe] = {
     "list_total": lambda served: served.call("crm.item.list", INVOICE).body["total"],
     "honorific_entity": lambda served: len(served.call("crm.status.list", {"filter": {"ENTITY_ID": "HONORIFIC"}}).result),
     "robot_delivery": robot_calls,
+    "stage_change_stops_rules": answer_after_a_move,
 }
 
 

@@ -140,7 +140,7 @@ def test_a_consent_answered_by_lies_connects_nothing(office: PatientOffice, path
 def test_pages_in_front_of_a_lying_portal_show_a_sentence(office: PatientOffice) -> None:
     alice = office.ready()
     for name, lie in LIES.items():
-        for path in ("/app/invoices", "/app/invoices/rows?id=1", "/app/invoices/1"):
+        for path in ("/app/invoices", "/app/invoices/rows?id=1", "/app/cards/documents/invoice/1"):
             office.sandbox.bitrix24.controls.fail("status", path="/rest/", status=200, body=lie, times=2)
             answer = office.client.get(path, headers={"X-Frame-Pass": alice.frame_pass, "HX-Request": "true"})
             office.sandbox.bitrix24.controls.faults.clear()

@@ -27,8 +27,12 @@ PAGES: dict[tuple[str, str], tuple[int, int, dict[str, str]]] = {
     ("GET", "/app/invoices/list"): (200, 200, {}),
     ("POST", "/app/invoices/view"): (200, 200, {"size": "10"}),
     ("GET", "/app/invoices/rows"): (200, 200, {}),
-    ("GET", "/app/invoices/<int:invoice_id>"): (404, 404, {}),
-    ("GET", "/app/invoices/<int:invoice_id>/state"): (404, 404, {}),
+    ("GET", "/app/cards/documents/<document>/<int:crm_id>"): (404, 404, {}),
+    ("GET", "/app/cards/documents/<document>/<int:crm_id>/state"): (404, 404, {}),
+    ("GET", "/app/cards/documents/<document>/<int:crm_id>/differences"): (404, 404, {}),
+    ("GET", "/app/cards/customers/<customer>/<int:customer_id>"): (404, 404, {}),
+    ("GET", "/app/cards/customers/<customer>/<int:customer_id>/balance"): (404, 404, {}),
+    ("GET", "/app/cards/unsaved"): (200, 200, {}),
     ("GET", "/app/batches"): (200, 200, {}),
     ("POST", "/app/batches"): (200, 200, {"kind": "send", "id": "{invoice}"}),
     ("GET", "/app/batches/<int:batch_id>/confirmation"): (404, 404, {}),
@@ -64,6 +68,7 @@ OPEN: dict[tuple[str, str], int] = {
     ("POST", "/bitrix24/app"): 409,
     ("POST", "/bitrix24/placement"): 409,
     ("POST", "/bitrix24/events"): 403,
+    ("POST", "/bitrix24/robot"): 403,
     ("POST", "/app/pass"): 401,
     ("GET", "/healthz"): 200,
     ("GET", "/metrics"): 200,
@@ -88,8 +93,17 @@ class Town:
         # An invoice that Sam may not see and that the other portal does not have under that number.
         self.invoice = next(one for one in sendable(office, 20) if harbour.invoices[one]["assignedById"] != 2 and one not in theirs.invoices)
         self.batch = self.alice.order(self.invoice)
+        self.company = self._secret_company()
         self.pair = self._doubt()
         self.tenant = next(one for one, books in office.sandbox.xero.organisations.items() if books.organisation.name.startswith("Harbour"))
+
+    def _secret_company(self) -> int:
+        """A customer of the first portal that its sales person may not see, under a number that the other portal does not have."""
+        harbour = self.office.sandbox.bitrix24.portals["harbour"]
+        number = harbour.add_item(4, title="Kauri Secret Ltd")
+        harbour.users[2].rights[4] = {"read": "own", "add": "all", "update": "own"}
+        assert number not in self.office.sandbox.bitrix24.portals["stranger"].companies
+        return number
 
     def _doubt(self) -> int:
         services = self.office.services
@@ -104,7 +118,8 @@ class Town:
 
     def filled(self, rule: str, form: dict[str, str]) -> tuple[str, dict[str, str]]:
         """The address and the form with what belongs to the first portal."""
-        held = {"<int:batch_id>": self.batch, "<int:invoice_id>": self.invoice, "<int:pair_id>": self.pair, "<int:number>": 5, "<path:filename>": "app.css"}
+        held = {"<int:batch_id>": self.batch, "<int:crm_id>": self.invoice, "<int:pair_id>": self.pair, "<int:number>": 5, "<path:filename>": "app.css"}
+        held |= {"<document>": "invoice", "<customer>": "company", "<int:customer_id>": self.company}
         for name, value in held.items():
             rule = rule.replace(name, str(value))
         return rule, {name: value.format(invoice=self.invoice, tenant=self.tenant) for name, value in form.items()}

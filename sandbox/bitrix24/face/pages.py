@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, redirect, render_template, request
 
+from sandbox.bitrix24.automation import Binding
 from sandbox.bitrix24.crm import Actor
 from sandbox.bitrix24.errors import RestError
 from sandbox.bitrix24.face import showing
@@ -15,6 +16,7 @@ from sandbox.bitrix24.php import as_list, nest
 from sandbox.bitrix24.portal import NotInstalled, Portal
 
 APP_NAME = "Tallybridge"
+PAGE_OF_RUNS = 50
 PREFIX = {INVOICE: "CRM_SMART_INVOICE", QUOTE: "CRM_QUOTE", COMPANY: "CRM_COMPANY", CONTACT: "CRM_CONTACT"}
 WRITABLE = ("title", "accountNumber", "companyId", "contactId", "mycompanyId", "assignedById", "begindate", "closedate", "actualDate", "currencyId", "comments")
 
@@ -324,6 +326,42 @@ def _other_pages(face: Blueprint, see: Face) -> None:
     def products() -> str:
         search = request.args.get("q", "")
         return see.render("products.html", "products", page=showing.products(see.portal, search, _page_number()), search=search)
+
+    @face.get("/crm/automation/")
+    def automation() -> str:
+        portal = see.portal
+        type_id = QUOTE if request.args.get("type") == str(QUOTE) else INVOICE
+        app = portal.installation
+        ready = app if app is not None and app.installed else None
+        with portal.lock:
+            return see.render(
+                "automation.html",
+                "automation",
+                type_id=type_id,
+                kinds={INVOICE: "Invoices", QUOTE: "Estimates"},
+                stages=portal.stages(type_id),
+                rules=[one for one in portal.automation.rules if one.type_id == type_id],
+                bindings=[one for one in portal.automation.bindings if one.type_id == type_id],
+                names=showing.robot_names(portal, type_id) if ready else {},
+                triggers=ready.triggers if ready else {},
+                runs=[one for one in reversed(portal.automation.runs) if one.type_id == type_id][:PAGE_OF_RUNS],
+            )
+
+    @face.post("/face/automation/<verb>")
+    def change_automation(verb: str) -> Any:
+        portal, form = see.portal, request.form
+        if not acting(portal).admin:
+            abort(403)
+        type_id, stage = (QUOTE if form.get("type") == str(QUOTE) else INVOICE), form.get("stage", "")
+        what, _, code = form.get("what", "").partition(":")
+        with portal.lock:
+            if verb == "remove":
+                portal.automation.remove_rule(int(form.get("rule", "0")))
+            elif what == "trigger":
+                portal.automation.bindings.append(Binding(code, type_id, stage))
+            else:
+                portal.automation.add_rule(type_id, stage, code, comment=form.get("comment", "") if what == "comment" else "")
+        return leave("/crm/automation/")
 
     @face.get("/notifications/")
     def notifications() -> str:

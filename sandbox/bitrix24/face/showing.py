@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from sandbox.bitrix24.automation import may_stand_on
 from sandbox.bitrix24.fields import COMPANY, CONTACT, INVOICE, TYPES, integer
 from sandbox.bitrix24.people import User
 from sandbox.bitrix24.portal import Portal
@@ -52,6 +53,13 @@ def day(value: date | None) -> str:
 
 def moment(portal: Portal, value: datetime | None) -> str:
     return f"{value.astimezone(portal.zone):%-d %b %Y, %H:%M}" if value else "—"
+
+
+def robot_names(portal: Portal, type_id: int) -> dict[str, str]:
+    """The app's robots that may stand on this type, by code, in the portal's language."""
+    app = portal.installation
+    found = [one for one in app.robots.values() if may_stand_on(one, portal.document_type(type_id))] if app is not None else []
+    return {one.code: str(one.name.get(portal.language) or one.name.get("en")) if isinstance(one.name, dict) else str(one.name) for one in found}
 
 
 def client_name(portal: Portal, item: dict[str, Any]) -> str:

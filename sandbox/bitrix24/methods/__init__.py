@@ -19,6 +19,7 @@ MODULES = (
     "events",
     "timeline",
     "robots",
+    "triggers",
     "payments",
 )
 

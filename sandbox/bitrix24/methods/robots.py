@@ -133,10 +133,12 @@ def event_send(call: Call) -> bool:
     running = _running(call)
     if running.answered:
         raise RestError("ACCESS_DENIED", "Access denied!", 403)
+    values, log = as_map(call.any_case("RETURN_VALUES")), str(call.any_case("LOG_MESSAGE") or "")
+    call.portal.automation.answer(running.token, values, log)
     running.answered = True
-    running.values = as_map(call.any_case("RETURN_VALUES"))
-    if call.any_case("LOG_MESSAGE"):
-        running.log.append(str(call.any_case("LOG_MESSAGE")))
+    running.values = values
+    if log:
+        running.log.append(log)
     return True
 
 
