@@ -72,8 +72,12 @@ def ensure_installed(rest: Rest, public_url: str, lang: str) -> Installed:
         }
     )
     problems |= known.errors
-    if "robots" in problems and problems["robots"].code == "bitrix24.scope_missing":
-        problems["robots"] = Problem("robot.scope_missing")
+    for part in ("robots", "triggers"):
+        code = problems[part].code if part in problems else ""
+        if code == "bitrix24.scope_missing":
+            problems[part] = Problem("robot.scope_missing")
+        elif code == "bitrix24.method_not_found":
+            del problems[part]  # an older portal without automation by apps lacks nothing that it ever had
     added, removed, absent = _wanted(known, public_url, lang)
     done: dict[str, Any] = {}
     for part in chunks({**removed, **added}):

@@ -185,6 +185,7 @@ def test_an_installation_adds_what_is_missing_and_the_second_one_nothing(mock: r
     rest = portal.attach(mock)
     first = ensure_installed(rest, URL, "en")
     assert set(first.added) == {*names(INVOICE), *PLACES, *INVOICE_EVENTS, "ONCRMCOMPANYUPDATE", "ONAPPUNINSTALL"}
+    assert not portal.asked("bizproc.robot.add")
     assert {one["handler"] for one in portal.handlers} == {f"{URL}/bitrix24/events"}
     assert {one["handler"] for one in portal.places} == {f"{URL}/bitrix24/placement"}
     second = ensure_installed(rest, URL, "en")
@@ -219,7 +220,7 @@ def test_what_a_portal_does_not_offer_is_left_out_and_named(mock: responses.Requ
     portal = Installing()
     portal.offered = ("CRM_SMART_INVOICE_LIST_MENU",)
     installed = ensure_installed(portal.attach(mock), URL, "en")
-    assert installed.absent == ("CRM_SMART_INVOICE_LIST_TOOLBAR", "CRM_SMART_INVOICE_DETAIL_TAB")
+    assert set(installed.absent) == set(PLACES) - {"CRM_SMART_INVOICE_LIST_MENU"}
     assert installed.problems == {}
 
 
@@ -242,8 +243,40 @@ def test_methods_that_no_batch_takes_are_called_alone(mock: responses.RequestsMo
 
     portal.methods["placement.bind"] = only_alone
     installed = ensure_installed(portal.attach(mock), URL, "en")
-    assert len(portal.places) == 3
+    assert {one["placement"] for one in portal.places} == set(PLACES)
     assert installed.problems == {}
+
+
+def test_the_rule_is_registered_once_and_brought_up_to_date_after_that(mock: responses.RequestsMock) -> None:
+    portal = Installing()
+    robots: list[str] = []
+    portal.methods |= {
+        "bizproc.robot.list": lambda _: robots,
+        "bizproc.robot.add": lambda params: bool(robots.append(params["CODE"])) or True,
+        "bizproc.robot.update": lambda _: True,
+        "crm.automation.trigger.list": lambda _: [],
+        "crm.automation.trigger.add": lambda _: True,
+    }
+    rest = portal.attach(mock)
+    assert {"robot", "trigger"} <= set(ensure_installed(rest, URL, "de").added)
+    (added,) = portal.asked("bizproc.robot.add")
+    assert (added["HANDLER"], added["USE_SUBSCRIPTION"], set(added["RETURN_PROPERTIES"])) == (
+        f"{URL}/bitrix24/robot",
+        "Y",
+        {"number", "status", "link", "problem"},
+    )
+    assert portal.asked("crm.automation.trigger.add")[0]["NAME"] == "Rechnung in Xero bezahlt"
+    ensure_installed(rest, "https://new.example", "de")
+    (changed,) = portal.asked("bizproc.robot.update")
+    assert (changed["CODE"], changed["FIELDS"]["HANDLER"]) == (added["CODE"], "https://new.example/bitrix24/robot")
+
+
+def test_without_its_scope_the_rule_is_named_and_the_rest_goes_on(mock: responses.RequestsMock) -> None:
+    portal = Installing()
+    portal.methods |= {"bizproc.robot.list": refuse("insufficient_scope"), "crm.automation.trigger.list": refuse("ACCESS_DENIED")}
+    installed = ensure_installed(portal.attach(mock), URL, "en")
+    assert {name: one.code for name, one in installed.problems.items()} == {"robots": "robot.scope_missing", "triggers": "bitrix24.access_denied"}
+    assert {one["placement"] for one in portal.places} == set(PLACES)
 
 
 def test_titles_come_in_the_languages_of_the_portal(mock: responses.RequestsMock) -> None:

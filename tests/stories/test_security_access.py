@@ -69,6 +69,8 @@ OPEN: dict[tuple[str, str], int] = {
     ("POST", "/bitrix24/placement"): 409,
     ("POST", "/bitrix24/events"): 403,
     ("POST", "/bitrix24/robot"): 403,
+    ("GET", "/bitrix24/events"): 200,
+    ("GET", "/bitrix24/robot"): 200,
     ("POST", "/app/pass"): 401,
     ("GET", "/healthz"): 200,
     ("GET", "/metrics"): 200,
