@@ -72,12 +72,12 @@ def ensure_installed(rest: Rest, public_url: str, lang: str) -> Installed:
         }
     )
     problems |= known.errors
-    for part in ("robots", "triggers"):
-        code = problems[part].code if part in problems else ""
+    for name in ("robots", "triggers"):
+        code = problems[name].code if name in problems else ""
         if code == "bitrix24.scope_missing":
-            problems[part] = Problem("robot.scope_missing")
+            problems[name] = Problem("robot.scope_missing")
         elif code == "bitrix24.method_not_found":
-            del problems[part]  # an older portal without automation by apps lacks nothing that it ever had
+            del problems[name]  # an older portal without automation by apps lacks nothing that it ever had
     added, removed, absent = _wanted(known, public_url, lang)
     done: dict[str, Any] = {}
     for part in chunks({**removed, **added}):
