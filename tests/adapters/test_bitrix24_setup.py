@@ -12,7 +12,7 @@ import responses
 
 from plugin.bitrix24.events import INVOICE_EVENTS
 from plugin.bitrix24.fields import ensure_fields, names
-from plugin.bitrix24.kinds import INVOICE
+from plugin.bitrix24.kinds import INVOICE, QUOTE
 from plugin.bitrix24.people import log_line, notify, user_names
 from plugin.bitrix24.placements import PLACES, ensure_installed, event_names
 from plugin.bitrix24.stages import currencies, pipelines, portal_facts, sellers, tax_rates
@@ -184,7 +184,7 @@ def test_an_installation_adds_what_is_missing_and_the_second_one_nothing(mock: r
     portal = Installing()
     rest = portal.attach(mock)
     first = ensure_installed(rest, URL, "en")
-    assert set(first.added) == {*names(INVOICE), *PLACES, *INVOICE_EVENTS, "ONCRMCOMPANYUPDATE", "ONAPPUNINSTALL"}
+    assert set(first.added) == {*names(INVOICE), *names(QUOTE), *PLACES, *INVOICE_EVENTS, "ONCRMCOMPANYUPDATE", "ONAPPUNINSTALL"}
     assert not portal.asked("bizproc.robot.add")
     assert {one["handler"] for one in portal.handlers} == {f"{URL}/bitrix24/events"}
     assert {one["handler"] for one in portal.places} == {f"{URL}/bitrix24/placement"}
