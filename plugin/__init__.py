@@ -51,6 +51,7 @@ def create_app(config: Config, services: Services | None = None) -> Flask:
 def make_services(config: Config, database: Database) -> Services:
     """The real parts for this configuration; nothing is contacted yet."""
     from plugin.bells import Bells
+    from plugin.call_log import CallLog
     from plugin.counts import Counts
     from plugin.limits import Bitrix24Limits, XeroLimits, patient_redis
     from plugin.services import Services
@@ -61,4 +62,7 @@ def make_services(config: Config, database: Database) -> Services:
     bells = Bells(redis)
     database.ringer = bells.ring
     wire = Wire(Addresses(fixed, config.bitrix24_portals), f"Tallybridge/{__version__} ({config.public_url})", config.pace)
-    return Services(config, database, wire, redis, bells, Counts(redis), XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace))
+    call_log = CallLog(database, (config.xero_api_url, config.xero_identity_url))
+    wire.observer = call_log.take
+    xero_limits, bitrix24_limits = XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace)
+    return Services(config, database, wire, redis, bells, Counts(redis), xero_limits, bitrix24_limits, call_log)

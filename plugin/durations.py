@@ -7,6 +7,10 @@ LEASE_RENEW = 5.0
 #: A conductor gives its turn back after this long, so that no organisation starves another.
 TURN = 10.0
 SWEEP_EVERY = 5.0
+#: A portal sends a test event through its queue, "with a slight delay" (B§5.4).
+TEST_EVENT = 15.0
+#: Workers and the sweeper say that they live, and count as gone when they were not seen for so long.
+HEARTBEAT, HEARTBEAT_LATE = 10.0, 45.0
 #: A callback, call or job that nobody touched for this long is rung for again by the sweep.
 RING_AGAIN = 2.0
 #: Messages of a partner gather for so long before a worker takes them: a bell each would drown the workers.
@@ -55,6 +59,8 @@ KEEP_CALLBACKS = 14 * 86400.0
 KEEP_CALLS = 14 * 86400.0
 KEEP_ACTIVITY = 365 * 86400.0
 KEEP_JOBS = 30 * 86400.0
+#: The call log: as long as this where there is room, and never less than the Market demands.
+KEEP_EXCHANGES, KEEP_EXCHANGES_LEAST = 14 * 86400.0, 3 * 86400.0
 KEEP_REACTIONS = 8 * 86400.0
 KEEP_ROBOT_CALLS = 30 * 86400.0
 #: What a customer owes is asked of Xero again after this long.

@@ -27,6 +27,7 @@ SEND, PULL, INVOICED, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "
 BRING, TROUBLE, ANSWER = "bring", "trouble", "answer"
 
 
+SELF_TEST = "self_test"
 #: Who or what caused an order: a person's click, an event of Bitrix24, an automation rule, a message from Xero, or a sweep that found what none announced.
 PERSON, AUTOMATIC, RULE, XERO, SWEEP = "person", "automatic", "rule", "xero", "sweep"
 

@@ -149,6 +149,17 @@ class _Patient(Redis):
             raise
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """An organisation's calls that are left in this minute and day, and seconds of a pause. The day is unknown before its first answer."""
+
+    minute: int
+    minute_most: int
+    day: int | None
+    day_most: int | None
+    hold: float
+
+
 def patient_redis(url: str) -> Redis:
     """A connection that fails fast instead of blocking a page or a worker for seconds.
 
@@ -232,13 +243,18 @@ class XeroLimits:
         except RedisError:
             return  # the slot's own lease runs out
 
-    def allowance(self, tenant: str) -> dict[str, int | None]:
-        """What is left of minute and day as last seen, for the pages."""
+    def allowance(self, tenant: str) -> Allowance | None:
+        """What is left of minute and day as the headers said last, for the pages; nothing when Redis is away."""
         try:
-            state: Any = self._redis.hgetall(self._keys(tenant)[2])
+            seconds, micro = self._redis.time()
+            log, _, name = self._keys(tenant)
+            state: Any = self._redis.hgetall(name)
+            now = seconds * 1000 + micro // 1000
+            used: Any = self._redis.zcount(log, now - self._ms(WINDOW_MS), "+inf")
         except RedisError:
-            return {"minute": None, "day": None, "day_max": None}
-        return {name: int(state[name.encode()]) if name.encode() in state else None for name in ("minute", "day", "day_max")}
+            return None
+        day, most, hold = (int(state[word]) if word in state else None for word in (b"day", b"day_max", b"hold"))
+        return Allowance(max(0, MINUTE_CALLS - int(used)), MINUTE_CALLS, day, most, max(0.0, ((hold or 0) - now) / 1000))
 
     def _keys(self, tenant: str) -> list[str]:
         return [f"xero:{tenant}:log", f"xero:{tenant}:slots", f"xero:{tenant}:state"]
@@ -249,6 +265,16 @@ _BUCKET, _PEOPLE_ONLY = 45, 12
 _DRAIN = 2.0
 OPERATING_SECONDS = 480.0
 OPERATING_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Room:
+    """A portal's limits as we know them: requests that fit now, seconds of a pause, and methods that rest until their budget is renewed."""
+
+    left: int
+    most: int
+    hold: float
+    resting: tuple[str, ...]
 
 
 class Bitrix24Limits:
@@ -271,6 +297,19 @@ class Bitrix24Limits:
             raise no_redis() from error
         return None if granted else Wait(int(wait) / 1000, "bucket")
 
+    def room(self, portal: str) -> Room | None:
+        """What is left of the bucket now and which methods rest, for the pages; nothing when Redis is away."""
+        try:
+            seconds, micro = self._redis.time()
+            now = seconds + micro / 1e6
+            state: Any = self._redis.hgetall(f"bitrix24:{portal}")
+            resting: Any = self._redis.zrangebyscore(f"bitrix24:{portal}:resting", now, "+inf")
+        except RedisError:
+            return None
+        level = max(0.0, float(state.get(b"level", 0)) - (now - float(state.get(b"at", now * 1000)) / 1000) * _DRAIN * self._pace)
+        hold = max(0.0, float(state.get(b"hold", 0)) / 1000 - now)
+        return Room(max(0, int(_BUCKET - level)), _BUCKET, hold, tuple(name.decode() for name in resting))
+
     def halt(self, portal: str, seconds: float) -> None:
         """The portal said 503: all of its workers stop for a while."""
         try:
@@ -286,6 +325,8 @@ class Bitrix24Limits:
                 if used > OPERATING_SECONDS * OPERATING_SHARE and reset_at:
                     key = f"bitrix24:{portal}:operating:{method.lower()}"
                     self._redis.set(key, reset_at, ex=600)
+                    self._redis.zadd(f"bitrix24:{portal}:resting", {method.lower(): reset_at})
+                    self._redis.expire(f"bitrix24:{portal}:resting", 3600)
         except RedisError:
             return
 

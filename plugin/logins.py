@@ -22,7 +22,7 @@ from plugin.db import Transaction
 from plugin.domain.problems import LATER, RECONNECT, Problem
 from plugin.models import Bitrix24Login, Connection, Portal, XeroLogin
 from plugin.services import Services
-from plugin.wire import NoAnswer
+from plugin.wire import About, NoAnswer, about
 from plugin.xero import oauth as xero_oauth
 
 POLL_SECONDS = 0.1
@@ -162,7 +162,8 @@ def _refresh_bitrix24(services: Services, login: Bitrix24Login) -> dict[str, Any
         portal = session.get_one(Portal, login.portal_id)
     if portal.uninstalled_at is not None:
         raise Problem("bitrix24.not_installed", RECONNECT)
-    tokens = _again_if_lost(lambda: bitrix24_oauth.refresh(services.wire, services.config, portal.server_endpoint, str(login.refresh_token)))
+    with about(About({portal.id: ()})):
+        tokens = _again_if_lost(lambda: bitrix24_oauth.refresh(services.wire, services.config, portal.server_endpoint, str(login.refresh_token)))
     if tokens.member_id and tokens.member_id != portal.member_id:
         raise Problem("login.other_portal", RECONNECT)
     return {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "expires_at": services.now() + timedelta(seconds=tokens.expires_in)}

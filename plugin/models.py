@@ -385,6 +385,8 @@ class Job(Base):
         Index("uq_job_running", "portal_id", "subject", unique=True, sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'")),
         Index("ix_job_due", "organisation_id", "state", "run_at"),
         Index("ix_job_bell", "bell", "state", "run_at"),
+        Index("ix_job_subject", "portal_id", "subject"),
+        Index("ix_job_failed", "portal_id", "id", sqlite_where=text("problem_code IS NOT NULL"), postgresql_where=text("problem_code IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -528,11 +530,76 @@ class RobotCall(Base):
     answered_at: Mapped[datetime | None]
 
 
+class Exchange(Base):
+    """One request to a partner and its answer, as far as they may be kept (`redaction`). Written beside the work, never within it."""
+
+    __tablename__ = "exchange"
+    __table_args__ = (
+        Index("ix_exchange_portal", "portal_id", "id"),
+        Index("ix_exchange_organisation", "organisation_id", "id"),
+        Index("ix_exchange_at", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    #: Empty for what concerns an organisation's books as a whole; read through a live connection then (RULES 4).
+    portal_id: Mapped[int | None] = mapped_column(Id, ForeignKey("portal.id", ondelete="CASCADE"))
+    organisation_id: Mapped[int | None] = mapped_column(Id, ForeignKey("organisation.id", ondelete="CASCADE"))
+    partner: Mapped[str] = mapped_column(String(8))
+    at: Mapped[datetime]
+    verb: Mapped[str] = mapped_column(String(8))
+    path: Mapped[str] = mapped_column(String(500))
+    status: Mapped[int | None] = mapped_column(Integer)
+    seconds: Mapped[float]
+    #: How long the call waited for its turn under the partner's limits.
+    waited: Mapped[float]
+    sent: Mapped[int] = mapped_column(Integer)
+    received: Mapped[int] = mapped_column(Integer)
+    request_id: Mapped[str] = mapped_column(String(64))
+    partner_id: Mapped[str] = mapped_column(String(128))
+    problem: Mapped[str] = mapped_column(String(120))
+    #: Subjects, numbers and ids, between blanks.
+    documents: Mapped[str] = mapped_column(Text)
+    request: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str] = mapped_column(Text)
+
+
+class Heartbeat(Base):
+    """A process that works for everybody, and when it was last seen."""
+
+    __tablename__ = "heartbeat"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class SelfTest(Base):
+    """One run of the self-test: by a person, or at night by nobody. Steps are written as they end, so that a page can follow."""
+
+    __tablename__ = "self_test"
+    __table_args__ = (Index("ix_self_test_portal", "portal_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    user_id: Mapped[int | None] = mapped_column(Integer)
+    user_name: Mapped[str] = mapped_column(String(255), default="")
+    #: [{"name": "portal", "state": "ok", "seconds": 0.1, "code": null, "params": null}, ...] in order.
+    steps: Mapped[list[Any]]
+    faults: Mapped[int] = mapped_column(Integer, default=0)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
 class Callback(Base):
     """A raw inbound message: the inbox. Stored without tokens, kept 14 days (RULES 36)."""
 
     __tablename__ = "callback"
-    __table_args__ = (Index("ix_callback_open", "done_at", "id"),)
+    __table_args__ = (
+        Index("ix_callback_open", "done_at", "id"),
+        Index("ix_callback_portal", "portal_id", "id"),
+        Index("ix_callback_organisation", "organisation_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     portal_id: Mapped[int | None] = mapped_column(Id, ForeignKey("portal.id", ondelete="CASCADE"))
@@ -549,7 +616,11 @@ class Activity(Base):
     """A sentence about something that happened: code and parameters, rendered when read."""
 
     __tablename__ = "activity"
-    __table_args__ = (Index("ix_activity_portal", "portal_id", "id"), Index("ix_activity_subject", "portal_id", "subject"))
+    __table_args__ = (
+        Index("ix_activity_portal", "portal_id", "id"),
+        Index("ix_activity_subject", "portal_id", "subject"),
+        Index("ix_activity_at", "portal_id", "at"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     portal_id: Mapped[int] = _portal()
@@ -564,6 +635,8 @@ class Activity(Base):
     xero_id: Mapped[str] = mapped_column(String(64), default="")
     #: Who or what caused it: `jobs.PERSON`, `AUTOMATIC`, `XERO` or `SWEEP`.
     cause: Mapped[str] = mapped_column(String(12), default="", server_default="")
+    #: The sentence and its parameters in small letters, for the search.
+    search: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
 class Preference(Base):

@@ -24,14 +24,14 @@ from plugin.receiving import bringing
 from plugin.sending.record import shown_fingerprint
 from plugin.services import Services
 from plugin.talking import PortalRest, service_rest
-from plugin.usecases import automation, batches, first_sync, send_to_xero, troubles
+from plugin.usecases import automation, batches, first_sync, self_test, send_to_xero, troubles
 from plugin.usecases.invoice_states import ECHO
 from plugin.wire import NoAnswer
 from plugin.xero.documents import deep_link
 
 log = logging.getLogger("plugin.portal_work")
 
-ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.ANSWER, jobs.BRING, jobs.TROUBLE)
+ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.ANSWER, jobs.BRING, jobs.TROUBLE, jobs.SELF_TEST)
 KINDS = (*ALONE, jobs.WRITE_BACK)
 TOGETHER = 45
 #: The portal's clock and ours agree to this much.
@@ -318,6 +318,11 @@ def _forget_shown(services: Services, portal_id: int, kind: Kind, crm_id: int) -
         tx.execute(update(Link).where(*mine).values(written="").execution_options(synchronize_session=False))
 
 
+def _self_test(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    self_test.run(services, portal_id, claimed[0].acting_user)
+    return {claimed[0].id: None}
+
+
 _DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None]]] = {
     jobs.PREPARE: _prepare,
     jobs.FIRST_RUN: _first_run,
@@ -325,5 +330,6 @@ _DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None
     jobs.BRING: _bring,
     jobs.TROUBLE: _trouble,
     jobs.ANSWER: _answer,
+    jobs.SELF_TEST: _self_test,
     jobs.WRITE_BACK: _write_back,
 }

@@ -77,6 +77,21 @@ SENTENCES: dict[str, str | Counted] = {
     "notify.exported:failed": _("%(succeeded)s of %(total)s invoices exported. The others need a look: open batch %(number)s in Tallybridge."),
     "notify.fetched": _("%(succeeded)s of %(total)s invoices updated from Xero"),
     "notify.fetched:failed": _("%(succeeded)s of %(total)s invoices updated from Xero. The others need a look: open batch %(number)s in Tallybridge."),
+    # The self-test
+    "selftest.failed": _n("The nightly self-test found %(count)s fault.", "The nightly self-test found %(count)s faults."),
+    "selftest.handlers": _("These messages of Bitrix24 do not come to us any more: %(events)s. Open the app again as an administrator, which repairs it."),
+    "selftest.no_admin": _("The person who does the background work is no administrator any more. Another administrator must take over."),
+    "selftest.no_event": _("A test message from Bitrix24 did not arrive within %(seconds)s. Changes are found by the sweep until messages arrive again."),
+    "selftest.not_connected": _("Xero is not connected. Connect it first."),
+    "selftest.scopes": _("The app lacks these permissions in Bitrix24: %(scopes)s. An administrator must update it in the Market."),
+    "selftest.webhooks": _n(
+        "Xero did not announce %(count)s change that the sweep found. News from Xero come slower until it does.",
+        "Xero did not announce %(count)s changes that the sweep found. News from Xero come slower until it does.",
+    ),
+    # What comes next
+    "next.due": _n("%(count)s piece of work is taken next.", "%(count)s pieces of work are taken next."),
+    "next.pause_ends": _("The pause of Xero ends. %(problem)s"),
+    "next.try_again": _n("%(count)s piece of work is tried again. %(problem)s", "%(count)s pieces of work are tried again. %(problem)s"),
     # Before something is sent
     "batch.nothing_chosen": _("No invoice was chosen. Tick some, or choose “For all”."),
     "note.contact_linked": _("Will be linked to the existing contact %(contact)s."),
@@ -385,8 +400,8 @@ REPAIRS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("xero.tax_invalid", "xero.tax_missing", "xero.tax_account_mismatch"), _TAXES),
     **dict.fromkeys(("send.before_start", "send.other_seller", "send.number_taken", "xero.number_taken"), _ORGANISATION),
     **dict.fromkeys(("xero.disconnected", "xero.grant_invalid", "xero.token_invalid", "xero.token_foreign", "xero.scope_missing"), _CONNECT),
-    **dict.fromkeys(("portal.not_connected", "portal.disconnected"), _CONNECT),
-    **dict.fromkeys(("portal.service_gone", "portal.no_service_admin"), _TAKE_OVER),
+    **dict.fromkeys(("portal.not_connected", "portal.disconnected", "selftest.not_connected"), _CONNECT),
+    **dict.fromkeys(("portal.service_gone", "portal.no_service_admin", "selftest.no_admin"), _TAKE_OVER),
     "portal.not_set_up": _SETUP,
     "send.stage_not_sent": _STAGES,
     "setup.nothing_would_go": _STAGES,
@@ -416,6 +431,11 @@ FIELD_WORDS = {
     "tax_type": _("tax rate"),
     "unit_amount": _("price"),
     "added": _("line added in Xero"),
+    "amount_due": _("amount due"),
+    "amount_paid": _("amount paid"),
+    "discount_amount": _("discount"),
+    "paid_on": _("day of payment"),
+    "tracking": _("tracking"),
 }
 
 
@@ -430,6 +450,22 @@ def sentence(code: str, params: Mapping[str, Any] | None = None, lang: str = "")
     words = _translations(lang)
     text = words.ungettext(*found, _count(given)) if isinstance(found, Counted) else words.ugettext(found)
     return _tidy(text % _Values(given, lang))
+
+
+def changed(one: Mapping[str, Any], lang: str = "") -> tuple[str, str, str]:
+    """A change as words: what it is, what it was, what it is now."""
+    name = str(one.get("field", ""))
+    writer = _status if name == "status" else _plain
+    before, after = (writer(value, {}, lang) if value else "" for value in (one.get("before"), one.get("after")))
+    return field_words(name, lang), before, after
+
+
+def codes_saying(text: str, lang: str = "") -> list[str]:
+    """The codes whose sentences hold this text in the reader's language."""
+    words, wanted = _translations(lang), text.casefold()
+    return [
+        code for code, found in SENTENCES.items() if any(wanted in words.ugettext(one).casefold() for one in ((found,) if isinstance(found, str) else found))
+    ]
 
 
 def repair(code: str, lang: str = "") -> tuple[str, str] | None:

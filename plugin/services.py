@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from redis import Redis
 
 from plugin.bells import Bells
+from plugin.call_log import CallLog
 from plugin.config import Config
 from plugin.counts import Counts
 from plugin.db import Database
@@ -32,6 +33,7 @@ class Services:
     counts: Counts
     xero_limits: XeroLimits
     bitrix24_limits: Bitrix24Limits
+    call_log: CallLog
     now: Callable[[], datetime] = _utc_now
 
     def redis_answers(self) -> bool:

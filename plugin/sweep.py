@@ -11,19 +11,19 @@ from functools import partial
 
 from sqlalchemy import delete, select
 
-from plugin import durations, inbox, jobs, leases, logins
+from plugin import call_log, durations, heartbeat, inbox, jobs, leases, logins
 from plugin.domain.problems import Problem
 from plugin.limits import process_name
 from plugin.models import Activity, Bitrix24Login, Call, Callback, Connection, Consent, Job, Portal, Reaction, RobotCall
 from plugin.receiving import overdue, rhythm
 from plugin.services import Services
-from plugin.usecases import connect_xero, portal_events, troubles
+from plugin.usecases import connect_xero, portal_events, self_test, troubles
 from plugin.wire import NoAnswer
 
 log = logging.getLogger("plugin.sweep")
 
-LEASE, LOOK, DAY = "sweep", "sweep:look", "sweep:day"
-DAILY = timedelta(days=1)
+LEASE, LOOK, HOUR, DAY = "sweep", "sweep:look", "sweep:hour", "sweep:day"
+HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 
 
 def run(services: Services, once: bool) -> None:
@@ -33,14 +33,21 @@ def run(services: Services, once: bool) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: done.set())
     owner = process_name()
-    while not done.is_set():
-        try:
-            _turn(services, owner)
-        except Exception:
-            log.exception("a sweep broke off; the next one comes in a moment")
-        if once:
-            return
-        done.wait(durations.SWEEP_EVERY / services.config.pace)
+    if once:
+        heartbeat.beat(services, "sweep --once", heartbeat.SWEEP)
+        _try_turn(services, owner)
+        return
+    with heartbeat.beating(services, owner, heartbeat.SWEEP):
+        while not done.is_set():
+            _try_turn(services, owner)
+            done.wait(durations.SWEEP_EVERY / services.config.pace)
+
+
+def _try_turn(services: Services, owner: str) -> None:
+    try:
+        _turn(services, owner)
+    except Exception:
+        log.exception("a sweep broke off; the next one comes in a moment")
 
 
 def _turn(services: Services, owner: str) -> None:
@@ -51,6 +58,8 @@ def _turn(services: Services, owner: str) -> None:
         ring_again(services)
         if leases.take(services.db, LOOK, owner, services.now(), durations.LOOK_EVERY / services.config.pace) is not None:
             look(services)
+        if leases.take(services.db, HOUR, owner, services.now(), HOURLY.total_seconds()) is not None:
+            hourly(services)
         # The day's turn is a lease too, so that neither a restart nor a cron of every minute makes it more than one a day.
         day = leases.take(services.db, DAY, owner, services.now(), DAILY.total_seconds())
         if day is None:
@@ -85,6 +94,13 @@ def look(services: Services) -> None:
     troubles.look(services)
 
 
+def hourly(services: Services) -> None:
+    """Keep the call log within its bounds, and forget processes that died."""
+    with services.db.transaction() as tx:
+        call_log.trim(tx, services.now())
+        heartbeat.trim(tx, services.now())
+
+
 def daily(services: Services) -> None:
     """Connections that were ended inside Xero, grants that would lapse, portals whose time is over, rows that have had theirs (RULES 2, 36)."""
     now = services.now()
@@ -96,6 +112,7 @@ def daily(services: Services) -> None:
     for login_id in _dormant(services):
         _try(f"the access of login {login_id} could not be renewed", partial(logins.bitrix24_token, services, login_id))
     connect_xero.leave_again(services)
+    self_test.order_nightly(services)
     for portal_id in over:
         portal_events.erase(services, portal_id)
     with services.db.transaction() as tx:

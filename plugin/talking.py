@@ -20,7 +20,7 @@ from plugin.domain.problems import LATER, RECONNECT, Problem, after
 from plugin.limits import Lane, Slot, Wait
 from plugin.models import Connection, Organisation, Portal
 from plugin.services import Services
-from plugin.wire import Answer, NoAnswer
+from plugin.wire import About, Answer, NoAnswer, about
 from plugin.xero import client as xero
 from plugin.xero import errors as xero_errors
 from plugin.xero.limits_seen import seen
@@ -75,9 +75,10 @@ class PortalRest:
             raise
 
     def _once(self, token: str, method: str, params: Mapping[str, Any], methods: tuple[str, ...]) -> bitrix24.Reply:
-        self._wait_for_turn(methods)
+        waited = self._wait_for_turn(methods)
         try:
-            reply = bitrix24.send(self.services.wire, self.endpoint, token, method, params, timeout=self.timeout)
+            with about(About({self.portal_id: ()}, waited=waited)):
+                reply = bitrix24.send(self.services.wire, self.endpoint, token, method, params, timeout=self.timeout)
         except NoAnswer as error:
             raise Problem("bitrix24.no_answer", LATER) from error
         except Problem as problem:
@@ -88,12 +89,15 @@ class PortalRest:
             self.services.bitrix24_limits.learn(self.member_id, {method: (reply.operating, reply.operating_reset_at or 0.0)})
         return reply
 
-    def _wait_for_turn(self, methods: tuple[str, ...]) -> None:
-        give_up = time.monotonic() + _PATIENCE[self.lane]
+    def _wait_for_turn(self, methods: tuple[str, ...]) -> float:
+        """Returns how many seconds the turn was waited for."""
+        started = time.monotonic()
+        give_up = started + _PATIENCE[self.lane]
         while (wait := self.services.bitrix24_limits.take(self.member_id, self.lane, methods)) is not None:
             if time.monotonic() + wait.seconds > give_up:
                 raise Problem("bitrix24.busy", after(wait.seconds))
             time.sleep(wait.seconds)
+        return time.monotonic() - started
 
     def _notice(self, problem: Problem) -> None:
         """A grant that is gone is written down at once, so that nobody tries it again and one banner can say so."""
@@ -180,19 +184,26 @@ class XeroBooks:
         timeout: float = 60.0,
     ) -> Answer:
         """The answer, or the problem it means. A token that ran out is renewed and the call made once more."""
-        token = logins.xero_token(self.services, self.login_id)
+        token = self.token()
         for attempt in (1, 2):
+            asked = time.monotonic()
             slot = self.slot()
-            answer = self.talk(slot, token, method, path, params=params, body=body, key=key, modified_since=modified_since, timeout=timeout)
+            concern = About({}, self.organisation_id, time.monotonic() - asked)
+            answer = self.talk(slot, token, method, path, params=params, body=body, key=key, modified_since=modified_since, timeout=timeout, concern=concern)
             if answer.status in (200, 204, 304):
                 return answer
             problem = xero_errors.problem_of(answer)
             if problem.code in xero_errors.REFRESHABLE and attempt == 1:
-                token = logins.xero_token(self.services, self.login_id, stale=token)
+                token = self.token(stale=token)
                 continue
             self.notice(problem)
             raise problem
         raise AssertionError("unreachable")
+
+    def token(self, stale: str | None = None) -> str:
+        """A token that is good for some minutes; `stale` is one that Xero has just refused."""
+        with about(About({}, self.organisation_id)):
+            return logins.xero_token(self.services, self.login_id, stale=stale)
 
     def slot(self) -> Slot:
         """A slot, waited for with the lane's patience."""
@@ -215,23 +226,25 @@ class XeroBooks:
         key: str | None = None,
         modified_since: datetime | None = None,
         timeout: float = 60.0,
+        concern: About,
     ) -> Answer:
         """One call on a slot already taken; the limiter learns from the headers. Raises a problem only when no answer came."""
         answer: Answer | None = None
         try:
-            answer = xero.send(
-                self.services.wire,
-                self.services.config,
-                token,
-                self.tenant_id,
-                method,
-                path,
-                params=params,
-                body=body,
-                key=key,
-                modified_since=modified_since,
-                timeout=timeout,
-            )
+            with about(concern):
+                answer = xero.send(
+                    self.services.wire,
+                    self.services.config,
+                    token,
+                    self.tenant_id,
+                    method,
+                    path,
+                    params=params,
+                    body=body,
+                    key=key,
+                    modified_since=modified_since,
+                    timeout=timeout,
+                )
             return answer
         except NoAnswer as error:
             raise Problem("xero.no_answer", LATER, sent=error.sent) from error

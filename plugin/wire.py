@@ -11,7 +11,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -97,6 +98,40 @@ def _fit(value: Any) -> Any:
     if isinstance(value, dict):
         return {_fit(name): _fit(one) for name, one in value.items()}
     return [_fit(one) for one in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class About:
+    """Whom a request concerns, for the call log: the portals with the documents that it is about, and how long it waited for its turn."""
+
+    documents: Mapping[int, tuple[str, ...]]
+    organisation_id: int | None = None
+    waited: float = 0.0
+
+
+@contextmanager
+def about(concern: About) -> Iterator[None]:
+    """What this thread says meanwhile concerns these."""
+    before = getattr(held, "about", None)
+    held.about = concern
+    try:
+        yield
+    finally:
+        held.about = before
+
+
+@dataclass(frozen=True)
+class Talked:
+    """One request and what came of it, as an observer sees it. It holds secrets: nothing of it is kept as it is."""
+
+    verb: str
+    url: str
+    body: bytes
+    answer: Answer | None
+    failure: str
+    seconds: float
+    request_id: str
+    about: About | None
 
 
 class Addresses:
@@ -213,6 +248,7 @@ class Wire:
     def __init__(self, addresses: Addresses, agent: str, pace: float = 1.0) -> None:
         self.addresses = addresses
         self._agent, self._pace = agent, pace
+        self.observer: Callable[[Talked], None] | None = None
         self._local = threading.local()
 
     def send(
@@ -246,19 +282,26 @@ class Wire:
                 allow_redirects=False,
             )
         except (requests.ConnectTimeout, requests.exceptions.SSLError) as error:
-            raise self._no_answer(label or method, url, started, request_id, error, sent=False) from error
+            raise self._no_answer(method, label, url, body, started, request_id, error, sent=False) from error
         except requests.ConnectionError as error:
             refused = "Connection refused" in str(error) or "NameResolutionError" in str(error)
-            raise self._no_answer(label or method, url, started, request_id, error, sent=not refused) from error
+            raise self._no_answer(method, label, url, body, started, request_id, error, sent=not refused) from error
         except requests.RequestException as error:
-            raise self._no_answer(label or method, url, started, request_id, error, sent=True) from error
+            raise self._no_answer(method, label, url, body, started, request_id, error, sent=True) from error
         seconds = time.perf_counter() - started
         log.info("%s %s %s %d %.0f ms %s", method, urlsplit(url).netloc, label or urlsplit(url).path, response.status_code, seconds * 1000, request_id)
-        return Answer(response.status_code, response.headers, response.content, seconds, request_id)
+        answer = Answer(response.status_code, response.headers, response.content, seconds, request_id)
+        self._tell(Talked(method, url, body or b"", answer, "", seconds, request_id, getattr(held, "about", None)))
+        return answer
 
-    def _no_answer(self, label: str, url: str, started: float, request_id: str, error: Exception, sent: bool) -> NoAnswer:
+    def _tell(self, talked: Talked) -> None:
+        if self.observer is not None:
+            self.observer(talked)
+
+    def _no_answer(self, method: str, label: str, url: str, body: bytes | None, started: float, request_id: str, error: Exception, sent: bool) -> NoAnswer:
         seconds = time.perf_counter() - started
-        log.warning("%s %s no answer after %.0f ms (%s) %s", urlsplit(url).netloc, label, seconds * 1000, type(error).__name__, request_id)
+        log.warning("%s %s no answer after %.0f ms (%s) %s", urlsplit(url).netloc, label or method, seconds * 1000, type(error).__name__, request_id)
+        self._tell(Talked(method, url, body or b"", None, type(error).__name__, seconds, request_id, getattr(held, "about", None)))
         return NoAnswer(type(error).__name__, sent)
 
     def _session(self, named: bool) -> requests.Session:

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from plugin import bells, portal_work
+from plugin import bells, heartbeat, portal_work
 from plugin.domain.problems import Problem
+from plugin.limits import process_name
 from plugin.sending import conductor
 from plugin.services import Services
 from plugin.usecases import take_events, take_webhooks
@@ -61,15 +62,21 @@ def run(services: Services) -> None:
     global _services
     _services = services
     log.info("worker ready")
-    while not stopping.is_set():
-        connection = Redis.from_url(services.config.redis_url)
-        try:
-            worker = _Worker([bells.QUEUE], connection=connection, serializer=JSONSerializer, log_job_description=False)
-            worker.log.setLevel(logging.WARNING)
-            worker.work(logging_level="WARNING")
-        except RedisError as error:
-            log.warning("Redis is away (%s); trying again", type(error).__name__)
-        finally:
-            connection.close()
-        if not stopping.is_set():
-            time.sleep(1)
+    with heartbeat.beating(services, process_name(), heartbeat.WORKER):
+        while not stopping.is_set():
+            _listen(services)
+            if not stopping.is_set():
+                time.sleep(1)
+    services.call_log.close()
+
+
+def _listen(services: Services) -> None:
+    connection = Redis.from_url(services.config.redis_url)
+    try:
+        worker = _Worker([bells.QUEUE], connection=connection, serializer=JSONSerializer, log_job_description=False)
+        worker.log.setLevel(logging.WARNING)
+        worker.work(logging_level="WARNING")
+    except RedisError as error:
+        log.warning("Redis is away (%s); trying again", type(error).__name__)
+    finally:
+        connection.close()

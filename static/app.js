@@ -41,8 +41,27 @@
     if (xhr.status >= 500 || !document.contains(asker)) event.detail.shouldSwap = false;
   });
 
+  /* What asks again and again rests while nobody looks, and asks at once when somebody does. */
+  body.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.detail.elt.hasAttribute("data-while-seen")) event.preventDefault();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) document.querySelectorAll("[data-while-seen]").forEach((one) => htmx.trigger(one, "seen-again"));
+  });
+
   body.addEventListener("htmx:sendError", (event) => {
     if (!event.detail.elt.hasAttribute("data-quiet")) toast(body.dataset.offline);
+  });
+
+  /* A download is a form of the page itself; it shows the pass that is good now. */
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const field = form.querySelector("[data-pass]");
+    if (!field) return;
+    field.value = pass.value;
+    if (!old()) return;
+    event.preventDefault();
+    renew().then(() => { field.value = pass.value; form.submit(); });
   });
 
   function toast(text) {

@@ -16,7 +16,7 @@ KEY_LIMIT, DEPTH_LIMIT, VALUE_LIMIT, KEY_LENGTH = 400, 6, 65_536, 256
 INVOICE_EVENTS = ("ONCRMDYNAMICITEMADD", "ONCRMDYNAMICITEMUPDATE", "ONCRMDYNAMICITEMDELETE")
 CUSTOMER_EVENTS = ("ONCRMCOMPANYADD", "ONCRMCOMPANYUPDATE", "ONCRMCOMPANYDELETE", "ONCRMCONTACTADD", "ONCRMCONTACTUPDATE", "ONCRMCONTACTDELETE")
 #: The life of the app itself; ONAPPINSTALL comes to the address in the version card (B§1.5).
-LIFE_EVENTS = ("ONAPPUPDATE", "ONAPPUNINSTALL", "ONAPPPAYMENT")
+LIFE_EVENTS = ("ONAPPUPDATE", "ONAPPUNINSTALL", "ONAPPPAYMENT", "ONAPPTEST")
 INVOICE_TYPE = 31
 #: What else invoices depend on; a portal that does not list one is not asked for it.
 DEPENDENCY_EVENTS = (
@@ -85,7 +85,7 @@ class Event:
     @property
     def kept(self) -> dict[str, str]:
         """What is stored of it: the few plain values of its fields, never who sent it or with which token (RULES 36)."""
-        plain = [(name, value) for name, value in self._fields.items() if isinstance(value, str)]
+        plain = [(name, value) for name, value in (self._fields or self._asked).items() if isinstance(value, str)]
         return {name[:_KEPT_LENGTH]: value[:_KEPT_LENGTH] for name, value in plain[:_KEPT_FIELDS]}
 
     @property
@@ -94,6 +94,12 @@ class Event:
         if self.name.removesuffix(f"_{INVOICE_TYPE}") not in INVOICE_EVENTS:
             return False
         return self.name.endswith(f"_{INVOICE_TYPE}") or ident(self._fields.get("ENTITY_TYPE_ID")) == INVOICE_TYPE
+
+    @property
+    def _asked(self) -> Mapping[str, Any]:
+        """What a test event brings back (B§5.1)."""
+        inner = self.data.get("QUERY")
+        return inner if self.name == "ONAPPTEST" and isinstance(inner, Mapping) else {}
 
     @property
     def _fields(self) -> Mapping[str, Any]:

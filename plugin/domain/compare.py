@@ -27,6 +27,7 @@ __all__ = [
     "Unchanged",
     "Update",
     "as_draft",
+    "changes",
     "compare",
     "draft_from_json",
     "draft_to_json",
@@ -114,6 +115,31 @@ def _compare_quote(sent: Draft | None, now: Draft, held: Document, reopen: bool)
         final = steps[-1] if steps else held.status
         steps = ("SENT", *(way("SENT", final) or ()))
     return replace(content, steps=steps)
+
+
+def changes(update: Update, held: Document) -> list[dict[str, str]]:
+    """What an update changes in Xero, field by field as a person reads it: what was there, and what will be."""
+    found = [
+        {"field": name, "before": shown(getattr(held, name)), "after": shown(value)}
+        for name, value in update.fields.items()
+        if name != "line_amount_types" and not _equal(value, getattr(held, name))
+    ]
+    if update.status is not None:
+        found.append({"field": "status", "before": held.status, "after": update.status})
+    return found + _line_changes(update.lines, held.lines or ()) if update.lines is not None else found
+
+
+def _line_changes(lines: tuple[Line, ...], held: tuple[Line, ...]) -> list[dict[str, str]]:
+    before = {line.id: line for line in held}
+    found = []
+    for place, line in enumerate(lines):
+        was = before.pop(line.id, None) if line.id else None
+        if was is None:
+            found.append({"field": f"lines[{place}]", "before": "", "after": describe(line)})
+            continue
+        names = changed_fields(was, line)
+        found += [{"field": f"lines[{place}].{name}", "before": shown(getattr(was, name)), "after": shown(getattr(line, name))} for name in names]
+    return found + [{"field": f"lines[{held.index(gone)}]", "before": describe(gone), "after": ""} for gone in before.values()]
 
 
 def with_line_ids(draft: Draft, held: Document) -> Draft:

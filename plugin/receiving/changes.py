@@ -114,4 +114,14 @@ def tell(recorder: Recorder, about: About, link: Link, was: str, due_before: obj
         after=link.xero_word,
         due_before=str(due_before),
         due=str(link.amount_due),
+        changes=_differences(("status", was, link.xero_word), ("amount_due", due_before, link.amount_due)),
     )
+
+
+def _differences(*values: tuple[str, object, object]) -> list[dict[str, str]]:
+    """What is another one now, field by field as a person reads it."""
+    return [{"field": name, "before": _text(before), "after": _text(after)} for name, before, after in values if before != after]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

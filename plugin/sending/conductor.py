@@ -66,8 +66,8 @@ def _orphans(session: Session, bell: str) -> bool:
 def _lists_due(services: Services, session: Session, organisation_id: int) -> list[str]:
     """Lists of the organisation that want reading again (RULES 32)."""
     organisation = session.get(Organisation, organisation_id)
-    day_max = services.xero_limits.allowance(organisation.tenant_id)["day_max"] if organisation is not None else None
-    return rhythm.due(session, organisation_id, services.now(), day_max, services.config.pace)
+    left = services.xero_limits.allowance(organisation.tenant_id) if organisation is not None else None
+    return rhythm.due(session, organisation_id, services.now(), left.day_most if left is not None else None, services.config.pace)
 
 
 class _Turn:

@@ -17,13 +17,13 @@ from typing import Any
 
 from sqlalchemy import update
 
-from plugin import jobs, leases, logins
+from plugin import jobs, leases
 from plugin.domain.problems import Problem, after
 from plugin.limits import Lane, Slot, Wait
 from plugin.models import Call, Job
 from plugin.services import Services
 from plugin.talking import XeroBooks
-from plugin.wire import Answer
+from plugin.wire import About, Answer
 from plugin.xero import errors as xero_errors
 
 THREADS = 5
@@ -51,6 +51,7 @@ class Plan:
     renewed: bool = False
     #: The row was sent before and nobody knows what became of it: a refusal of this attempt does not speak for the earlier one.
     repeated: bool = False
+    ready_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Flight:
             if self.should_stop():
                 return Problem("worker.stopping", after(0))
             try:
-                token = logins.xero_token(self.services, self.books.login_id)
+                token = self.books.token()
                 slot = self.services.xero_limits.take(self.books.tenant_id, lane)
             except Problem as problem:
                 return problem
@@ -101,12 +102,13 @@ class Flight:
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
             plan = waiting.popleft()
             call, plan.token = self._announce(plan), token
-            flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key)] = plan
+            concern = About(_documents(call.elements), self.books.organisation_id, time.monotonic() - plan.ready_at)
+            flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key, concern)] = plan
         return None
 
-    def _talk(self, slot: Slot, token: str, plan: Plan, body: bytes, key: str) -> Answer:
+    def _talk(self, slot: Slot, token: str, plan: Plan, body: bytes, key: str, concern: About) -> Answer:
         """On a thread of its own: plain values in, an answer or a problem out."""
-        return self.books.talk(slot, token, plan.method, plan.path, params=plan.params, body=body, key=key)
+        return self.books.talk(slot, token, plan.method, plan.path, params=plan.params, body=body, key=key, concern=concern)
 
     def _announce(self, plan: Plan) -> Call:
         """Commit the call before it is made: organisation, operation, its jobs, the exact bytes, a new key."""
@@ -149,7 +151,7 @@ class Flight:
         if problem.code in xero_errors.REFRESHABLE and not plan.renewed:
             plan.renewed = True
             try:
-                logins.xero_token(self.services, self.books.login_id, stale=plan.token)
+                self.books.token(stale=plan.token)
             except Problem as refused:
                 self._refuse(plan, refused)
                 return refused
@@ -194,6 +196,15 @@ class Flight:
         while waiting:
             plan = waiting.popleft()
             plan.refuse(plan.call, problem)
+
+
+def _documents(elements: Sequence[dict[str, Any]]) -> dict[int, tuple[str, ...]]:
+    """What a call is about, by portal, for the call log: our subjects and the numbers they have in Xero."""
+    found: dict[int, tuple[str, ...]] = {}
+    for one in elements:
+        named = tuple(str(one[name]) for name in ("subject", "number", "id") if one.get(name))
+        found[one["portal"]] = (*found.get(one["portal"], ()), *named)
+    return found
 
 
 def _judged_by_element(answer: Answer) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from plugin import directory, durations, jobs, latency, leases
-from plugin.domain.compare import GONE, Unchanged, Update, with_line_ids
+from plugin.domain.compare import GONE, Unchanged, Update, changes, with_line_ids
 from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
 from plugin.domain.ledger import Document, Outcome
 from plugin.domain.matching import Listed, may_link
@@ -227,6 +227,7 @@ def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) ->
             ended.append(Ended(one))
         else:
             one.draft = with_line_ids(one.drafted, document)
+            one.changes = _told_changes(one, document, result)
             if one.kind is QUOTE:
                 steps.plan(one, document, result)
                 if steps.left(one):
@@ -239,6 +240,15 @@ def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) ->
             updates.append((one, _change(document, result)))
     run.end(ended)
     return updates
+
+
+def _told_changes(one: Work, document: Document, result: Update) -> list[dict[str, str]]:
+    """The changes in words that people know: customers by their names."""
+    found = changes(result, document)
+    for change in found:
+        if change["field"] == "contact_id":
+            change |= {"before": document.contact_name or change["before"], "after": one.customer.name if one.customer else change["after"]}
+    return found
 
 
 def _see_gone(run: _Run, one: Work, document: Document) -> None:
@@ -478,7 +488,14 @@ def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str, run: 
     recorder.reactions += latency.of_job(one.job, latency.OUT, recorder.now)
     code = "activity.created" if one.made else "activity.updated_in_xero"
     recorder.say(
-        one.job, code, xero_id=document.id, number=document.number, total=str(document.total), currency=document.currency, before_total=str(before[1] or "")
+        one.job,
+        code,
+        xero_id=document.id,
+        number=document.number,
+        total=str(document.total),
+        currency=document.currency,
+        before_total=str(before[1] or ""),
+        changes=one.changes,
     )
     _order_invoiced(recorder, one, link)
     log = {"code": code, "params": {"number": document.number, "total": str(document.total), "currency": document.currency, "document": one.kind.name}}

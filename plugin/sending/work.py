@@ -40,6 +40,8 @@ class Work:
     more: bool = False  # of a call that was repeated: its document is not there yet
     #: Xero has created the document on this way.
     made: bool = False
+    #: What an update changes in Xero, for the activity.
+    changes: list[dict[str, str]] = field(default_factory=list)
     #: What an update sent whose answer was lost: Xero may hold it, or not.
     perhaps_sent: Draft | None = None
     #: "Xero: sending" was written into the invoice with the person's own token, and has to be cleared again.

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from plugin import activity, jobs
 from plugin.db import Transaction
+from plugin.domain.causes import cause
 from plugin.domain.crm import Visitor
 from plugin.kinds import KINDS, Kind, crm_id_of
 from plugin.models import Batch, BatchDocument, Job, Link, Organisation
@@ -274,10 +275,11 @@ def _groups(session: Session, batch: Batch) -> tuple[ProblemGroup, ...]:
         .where(BatchDocument.batch_id == batch.id, BatchDocument.problem_code.is_not(None))
         .limit(5000)
     )
-    found: dict[tuple[str, str], tuple[Told, int]] = {}
+    found: dict[tuple[str, ...], tuple[Told, int]] = {}
     for code, params in session.execute(query):
-        told, count = found.get((code, str(params)), (Told(code, {**(params or {}), "document": batch.crm_kind}), 0))
-        found[code, str(params)] = (told, count + 1)
+        key = cause(code, params)
+        told, count = found.get(key, (Told(code, {**(params or {}), "document": batch.crm_kind}), 0))
+        found[key] = (told, count + 1)
     return tuple(ProblemGroup(told, count) for told, count in sorted(found.values(), key=lambda one: -one[1])[:50])
 
 

@@ -12,18 +12,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from plugin import activity, durations, jobs
 from plugin.bitrix24 import client, launch, oauth, placements
 from plugin.db import Transaction
 from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, Problem
-from plugin.models import Bitrix24Login, Connection, FirstRun, Job, Organisation, Portal
+from plugin.models import Bitrix24Login, Connection, FirstRun, Job, Organisation, Portal, SelfTest
 from plugin.portals import current_settings, ensure_row, live_connection
 from plugin.services import Services
 from plugin.usecases import NotAllowed, NotHere
 from plugin.usecases.shown import FirstSync, Home, Told
-from plugin.wire import NoAnswer
+from plugin.wire import About, NoAnswer, about
 
 #: What the installer binds. Raised when that changes, so that portals are bound again at their next opening.
 BOUND_VERSION = "2"
@@ -70,7 +71,8 @@ def install(services: Services, claims: launch.Launch) -> Opened:
 def bind(services: Services, portal_id: int, confirmed: launch.Confirmed) -> tuple[Told, ...]:
     """User fields, events and placements, each added only where it is missing. Returns what the portal refused."""
     rest = client.Direct(services.wire, confirmed.client_endpoint, confirmed.launch.access_token)
-    done = placements.ensure_installed(rest, services.config.public_url, confirmed.launch.lang)
+    with about(About({portal_id: ()})):
+        done = placements.ensure_installed(rest, services.config.public_url, confirmed.launch.lang)
     again = any(problem.retry.kind != "never" for problem in done.problems.values())
     with services.db.transaction() as tx:
         values = {"bound_version": None if again else _bound(confirmed), "installed_at": services.now()}
@@ -218,7 +220,10 @@ def home(services: Services, visitor: Visitor) -> Home:
             if organisation
             else None
         )
+        night = _failed_at_night(session, visitor) if visitor.admin else None
     banner, action = _banner(services, portal, connection, organisation)
+    if banner is None and night is not None:
+        banner, action = night, "selftest"
     return Home(
         organisation.name if organisation else "",
         connection is not None and not connection.problem,
@@ -240,6 +245,15 @@ def _banner(services: Services, portal: Portal, connection: Connection | None, o
     if not services.redis_answers():
         return Told("limits.no_redis"), ""
     return None, ""
+
+
+def _failed_at_night(session: Session, visitor: Visitor) -> Told | None:
+    """What the banner says while the newest self-test is a nightly one that found something."""
+    mine = (SelfTest.portal_id == visitor.portal_id, SelfTest.finished_at.is_not(None))
+    newest = session.scalar(select(SelfTest).where(*mine).order_by(SelfTest.id.desc()).limit(1))
+    if newest is None or newest.user_id is not None or not newest.faults:
+        return None
+    return Told("selftest.failed", {"count": newest.faults})
 
 
 def first_run_shown(run: FirstRun | None) -> FirstSync:

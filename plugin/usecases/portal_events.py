@@ -16,7 +16,7 @@ from plugin import activity, durations, inbox
 from plugin.bitrix24 import client, events, launch, oauth
 from plugin.db import Transaction
 from plugin.domain.problems import Problem
-from plugin.models import Bitrix24Login, Call, Connection, Consent, Organisation, Portal, RobotCall, XeroLogin
+from plugin.models import Bitrix24Login, Call, Connection, Consent, Exchange, Organisation, Portal, RobotCall, XeroLogin
 from plugin.portals import live_connection
 from plugin.services import Services
 from plugin.usecases import connect_xero, open_app
@@ -136,6 +136,7 @@ def uninstall(services: Services, portal_id: int, clean: bool) -> None:
         connect_xero.end_work(tx, portal_id, None, Problem("portal.uninstalled"), now)
         tx.execute(delete(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id))
         tx.execute(delete(Consent).where(Consent.portal_id == portal_id))
+        tx.execute(delete(Exchange).where(Exchange.portal_id == portal_id))
     if left is not None:
         connect_xero.leave(services, left)
     if clean:

@@ -17,7 +17,7 @@ from plugin.domain.problems import Problem
 from plugin.models import Bitrix24Login, Portal
 from plugin.services import Services
 from plugin.usecases import NotHere
-from plugin.wire import NoAnswer
+from plugin.wire import About, NoAnswer, about
 
 
 def confirmed(services: Services, visitor: Visitor) -> Visitor:
@@ -35,7 +35,8 @@ def confirmed(services: Services, visitor: Visitor) -> Visitor:
         return visitor
     try:
         token = logins.bitrix24_token(services, login.id)
-        person = launch.profile(client.Direct(services.wire, portal.client_endpoint, token, durations.RIGHTS_TIMEOUT))
+        with about(About({portal.id: ()})):
+            person = launch.profile(client.Direct(services.wire, portal.client_endpoint, token, durations.RIGHTS_TIMEOUT))
     except (Problem, NoAnswer) as error:
         if isinstance(error, Problem) and error.retry.kind in ("reconnect", "never"):
             raise

@@ -325,6 +325,134 @@ class ActivityRow:
     xero_url: str = ""
     crm_path: str = ""
     batch_id: int | None = None
+    cause: str = ""  # person, automatic, xero, sweep
+    changes: tuple[dict[str, str], ...] = ()  # field, before, after
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cause that stops documents. `id` is one of its orders, by which the cause is opened; `told` how the newest of them says it."""
+
+    id: int
+    told: Told
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class FailedDocument:
+    """One document that a cause stops."""
+
+    crm_id: int
+    number: str
+    at: datetime
+    told: Told
+    crm_path: str
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One stretch of time in a chart: its begin, and how many seconds half and 95 % of the changes took at most; None where nothing came."""
+
+    begin: datetime
+    half: float | None
+    most: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Reactions:
+    """One direction: the day in hours, the week in days, and both as a whole."""
+
+    day: tuple[Speed, ...]
+    week: tuple[Speed, ...]
+    whole_day: Speed
+    whole_week: Speed
+
+
+@dataclass(frozen=True)
+class Seen:
+    """When something last gave a sign of life, and whether that is as it should be; `at` None: never, or not known."""
+
+    name: str
+    good: bool
+    at: datetime | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """Something that will happen by itself; `at` None: as soon as it can."""
+
+    told: Told
+    at: datetime | None
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """How it goes. Allowances, speeds and the line of signs are for administrators only; others see their own work."""
+
+    whole: bool
+    redis: bool
+    signs: tuple[Seen, ...]
+    waiting: int
+    running: int
+    failed: int
+    done_today: int
+    failures: tuple[Failure, ...]
+    upcoming: tuple[Upcoming, ...]
+    minute_left: int | None = None
+    minute_most: int = 0
+    day_left: int | None = None
+    day_most: int | None = None
+    room_left: int | None = None
+    room_most: int = 0
+    resting: tuple[str, ...] = ()
+    reactions: dict[str, Reactions] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SelfTestStep:
+    """One step. `state`: open, running, ok, fault, skipped; `problem` says what is wrong."""
+
+    name: str
+    state: str
+    seconds: float | None = None
+    problem: Told | None = None
+
+
+@dataclass(frozen=True)
+class SelfTestShown:
+    """The newest run, and when those before it were, with their faults and who asked for them (nobody: at night)."""
+
+    running: bool
+    steps: tuple[SelfTestStep, ...]
+    started_at: datetime | None
+    finished_at: datetime | None
+    who: str
+    before: tuple[tuple[datetime, int, str], ...]
+
+
+@dataclass(frozen=True)
+class CallShown:
+    """One request to a partner and its answer; the last three only where it is looked at by itself."""
+
+    id: int
+    at: datetime
+    partner: str
+    verb: str
+    path: str
+    status: int | None
+    seconds: float
+    waited: float
+    sent: int
+    received: int
+    request_id: str
+    partner_id: str
+    problem: str
+    request: str = ""
+    answer: str = ""
+    documents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

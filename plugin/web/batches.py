@@ -42,13 +42,13 @@ def order() -> ResponseReturnValue:
         push="push" in request.form,
         keep="keep" in request.form,
     )
-    return _in_dialog(batches.shown(services(), visitor(), batch_id))
+    return in_dialog(batches.shown(services(), visitor(), batch_id))
 
 
 @blueprint.get("/<int:batch_id>/confirmation")
 def confirmation(batch_id: int) -> ResponseReturnValue:
     """The dialog, which asks for itself while the batch is prepared."""
-    return _in_dialog(_shown(batch_id))
+    return in_dialog(_shown(batch_id))
 
 
 @blueprint.get("/<int:batch_id>")
@@ -80,7 +80,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:batch_id>/again")
 def again(batch_id: int) -> ResponseReturnValue:
     """Prepare the failed ones once more."""
-    return _in_dialog(batches.shown(services(), visitor(), batches.send_again(services(), visitor(), batch_id)))
+    return in_dialog(batches.shown(services(), visitor(), batches.send_again(services(), visitor(), batch_id)))
 
 
 def _shown(batch_id: int) -> BatchShown:
@@ -88,7 +88,7 @@ def _shown(batch_id: int) -> BatchShown:
     return batches.shown(services(), visitor(), batch_id, page=number, show=show)
 
 
-def _in_dialog(batch: BatchShown) -> ResponseReturnValue:
+def in_dialog(batch: BatchShown) -> ResponseReturnValue:
     if batch.state in ("preparing", "to_confirm"):
         return part("batches/dialog.html", batch=batch)
     return instead(page("batches/page.html", "batches", batch=batch))

@@ -6,10 +6,10 @@ from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 
 from plugin.usecases import NotHere, connect_xero, first_sync, open_app, rights
-from plugin.web import activity, batches, cards, failures, invoices, settings
+from plugin.web import activity, batches, calls, cards, dashboard, failures, invoices, self_test, settings
 from plugin.web.connection import connection_page, still_waiting
 from plugin.web.frame_pass import HEADER, PassRefused
-from plugin.web.here import passes, services, visitor
+from plugin.web.here import passes, services, shown_pass, visitor
 from plugin.web.render import instead, page, part
 
 blueprint = Blueprint("frame", __name__, url_prefix="/app")
@@ -19,7 +19,7 @@ blueprint = Blueprint("frame", __name__, url_prefix="/app")
 def find_visitor() -> Response | None:
     """The guard: the pass names the visitor, or nothing is shown."""
     try:
-        claims = passes().read(request.headers.get(HEADER, ""))
+        claims = passes().read(shown_pass())
         g.visitor = open_app.visitor(services(), claims.portal_id, claims.user_id, claims.lang)
         if not {"frame.invoices", "frame.cards"} & {*request.blueprints}:
             g.visitor = rights.confirmed(services(), g.visitor)
@@ -31,7 +31,7 @@ def find_visitor() -> Response | None:
 @blueprint.after_request
 def renew_pass(response: Response) -> Response:
     """A page in use never runs into the end of its pass."""
-    if g.get("visitor") is not None and (fresh := passes().renewed(request.headers[HEADER])):
+    if g.get("visitor") is not None and HEADER in request.headers and (fresh := passes().renewed(request.headers[HEADER])):
         response.headers[HEADER] = fresh
     return response
 
@@ -68,4 +68,7 @@ blueprint.register_blueprint(invoices.blueprint)
 blueprint.register_blueprint(cards.blueprint)
 blueprint.register_blueprint(batches.blueprint)
 blueprint.register_blueprint(activity.blueprint)
+blueprint.register_blueprint(dashboard.blueprint)
+blueprint.register_blueprint(calls.blueprint)
+blueprint.register_blueprint(self_test.blueprint)
 blueprint.register_blueprint(settings.blueprint)

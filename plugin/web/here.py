@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from flask import current_app, g
+from flask import current_app, g, request
 from werkzeug.routing import IntegerConverter, Map
 
 from plugin.domain.crm import Visitor
 from plugin.services import Services
-from plugin.web.frame_pass import Claims, FramePasses
+from plugin.web.frame_pass import HEADER, Claims, FramePasses
 
 #: No id and no page is larger; a database would refuse the number before it could find nothing under it.
 LARGEST = 2**31 - 1
@@ -47,6 +47,18 @@ def visitor() -> Visitor:
 def passes() -> FramePasses:
     """Frame passes under this installation's key."""
     return FramePasses(services().config.secret_key)
+
+
+#: Downloads are asked for by a form of the page itself, for a script would have to hold the whole file: the pass travels in its body.
+FORM_FIELD = "frame_pass"
+DOWNLOADS = ("frame.activity.export",)
+
+
+def shown_pass() -> str:
+    """The pass that this request shows: in its header, and in the body of a form where that downloads something."""
+    if request.endpoint in DOWNLOADS and FORM_FIELD in request.form:
+        return request.form[FORM_FIELD]
+    return request.headers.get(HEADER, "")
 
 
 def new_pass(person: Visitor, sid: str = "") -> str:

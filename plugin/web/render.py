@@ -10,12 +10,14 @@ from typing import Any
 
 from babel.dates import format_skeleton, format_time
 from babel.numbers import format_currency
+from babel.units import format_unit
 from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
 from flask_babel import format_date, format_timedelta, get_locale, get_timezone
 
 from plugin import sentences
 from plugin.usecases import open_app
 from plugin.usecases.shown import COLUMNS, Home, Told
+from plugin.web import charts
 from plugin.web.here import services, visitor
 from plugin.web.words import WORDS
 
@@ -70,6 +72,11 @@ def moment(value: datetime | None) -> str:
     return f"{format_skeleton(skeleton, aware, tzinfo=zone, locale=locale)}, {format_time(aware, 'short', tzinfo=zone, locale=locale)}"
 
 
+def moment_exact(value: datetime) -> str:
+    """Day and time to the second, in the visitor's zone."""
+    return f"{short_day(value)}, {format_time(value, 'medium', tzinfo=get_timezone(), locale=get_locale())}"
+
+
 def day(value: date | None) -> str:
     """A calendar date."""
     return "" if value is None else format_date(value, "medium", rebase=False)
@@ -86,6 +93,20 @@ def short_day(value: datetime | None) -> str:
 def lasting(seconds: float | None) -> str:
     """A stretch of time in words."""
     return "" if seconds is None else format_timedelta(timedelta(seconds=seconds), granularity="second", threshold=1.5)
+
+
+def brief(seconds: float | None) -> str:
+    """A short stretch of time: tenths of a second while it is one."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return str(format_unit(round(seconds, 1 if seconds >= 1 else 2), "second", "short", locale=get_locale()))
+    return lasting(seconds)
+
+
+def ago(value: datetime) -> str:
+    """How long ago something was."""
+    return str(format_timedelta(value - services().now(), granularity="second", threshold=1.2, add_direction=True))
 
 
 def told(one: Told) -> str:
@@ -125,5 +146,8 @@ def register(app: Flask) -> None:
     """Teach the templates the words, the filters and the addresses."""
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(money=money, moment=moment, day=day, short_day=short_day, lasting=lasting, field_words=sentences.field_words)
-    app.jinja_env.globals.update(WORDS, COLUMNS=COLUMNS, told=told, way_out=way_out, asset=asset, get_locale=get_locale)
+    app.jinja_env.filters.update(money=money, moment=moment, moment_exact=moment_exact, brief=brief, ago=ago, day=day, short_day=short_day, lasting=lasting)
+    app.jinja_env.filters.update(field_words=sentences.field_words)
+    app.jinja_env.globals.update(
+        WORDS, COLUMNS=COLUMNS, told=told, changed=sentences.changed, way_out=way_out, asset=asset, chart=charts.chart, get_locale=get_locale
+    )

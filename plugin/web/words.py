@@ -7,6 +7,8 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
+from plugin.usecases.shown import CallShown
+
 
 @dataclass(frozen=True)
 class Chip:
@@ -120,6 +122,40 @@ PERIODS = {
     "custom": _("Custom dates"),
 }
 
+GROUPS = {
+    "": _("Everything"),
+    "sent": _("Sent to Xero"),
+    "back": _("Came from Xero"),
+    "stopped": _("Stopped"),
+    "customers": _("Customers"),
+    "settings": _("Set-up and settings"),
+}
+
+#: Who or what caused something, where it was not a person.
+CAUSES = {
+    "automatic": _("By itself, after a change in Bitrix24"),
+    "xero": _("By itself, Xero told us"),
+    "sweep": _("By itself, found by a sweep"),
+}
+
+SELF_TEST_STEPS = {
+    "portal": _("Your Bitrix24 answers"),
+    "rights": _("Rights and permissions are complete"),
+    "handlers": _("Messages of Bitrix24 are bound"),
+    "event": _("A test message arrives"),
+    "xero": _("Xero answers"),
+    "organisation": _("The organisation is connected"),
+    "webhooks": _("Messages from Xero arrive in time"),
+}
+
+SELF_TEST_STATE = {
+    "open": Chip("neutral", "clock", _("Waiting")),
+    "running": Chip("blue", "refresh", _("Running")),
+    "ok": Chip("green", "check", _("Fine")),
+    "fault": Chip("red", "alert", _("Fault")),
+    "skipped": Chip("outline", "dash", _("Left out")),
+}
+
 STEPS = (_("Organisation"), _("Ledgers"), _("Stages"), _("Taxes"), _("Check"))
 
 SYNC_STAGES = {
@@ -137,6 +173,16 @@ ITEM_CODES = {"code": _("The product's code in Bitrix24"), "xmlId": _("The produ
 
 PAGE_SIZES = (10, 25, 50)
 
+
+def call_chip(call: CallShown) -> Chip:
+    """How a call ended."""
+    if call.status is None:
+        return Chip("red", "alert", _("No answer"))
+    if call.status < 400:
+        return Chip("green", "check", str(call.status))
+    return Chip("amber" if call.status in (429, 503) else "red", "alert", str(call.status))
+
+
 WORDS: dict[str, Any] = {
     "TRANSFER": TRANSFER,
     "OUTCOME": OUTCOME,
@@ -152,9 +198,14 @@ WORDS: dict[str, Any] = {
     "CHANGED_BY": CHANGED_BY,
     "STATES": STATES,
     "PERIODS": PERIODS,
+    "GROUPS": GROUPS,
+    "SELF_TEST_STEPS": SELF_TEST_STEPS,
+    "SELF_TEST_STATE": SELF_TEST_STATE,
+    "CAUSES": CAUSES,
     "STEPS": STEPS,
     "SYNC_STAGES": SYNC_STAGES,
     "NUMBER_POLICIES": NUMBER_POLICIES,
     "ITEM_CODES": ITEM_CODES,
     "PAGE_SIZES": PAGE_SIZES,
+    "call_chip": call_chip,
 }

@@ -154,6 +154,7 @@ class Office:
 
     def close(self) -> None:
         self.services.counts.flush()
+        self.services.call_log.close()
         self.services.db.engine.dispose()
 
     def install(self, portal: str = "harbour", user: int = 1) -> Person:

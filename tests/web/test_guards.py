@@ -11,7 +11,7 @@ from plugin.usecases import NotHere, activity_log, open_app
 from plugin.web.frame_pass import HEADER
 from tests.web.conftest import SIONE, Site
 
-FILLED = {"batch_id": 1, "crm_id": 1, "document": "invoice", "customer": "company", "customer_id": 1, "number": 1, "pair_id": 1}
+FILLED = {"batch_id": 1, "crm_id": 1, "document": "invoice", "customer": "company", "customer_id": 1, "number": 1, "pair_id": 1, "failure_id": 1}
 
 
 def _addresses(site: Site, prefix: str) -> list[tuple[str, str]]:
@@ -64,6 +64,7 @@ def test_settings_are_for_administrators(site: Site) -> None:
 
 def test_a_page_in_use_gets_a_new_pass_on_the_way(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activity_log, "page", lambda *_: ((), 1))
+    monkeypatch.setattr(activity_log, "people", lambda *_: ())
     with time_machine.travel("2026-11-21T09:00:00Z", tick=False) as clock:
         headers = site.headers()
         assert HEADER not in site.client.get("/app/activity", headers=headers).headers
