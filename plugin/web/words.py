@@ -134,6 +134,7 @@ GROUPS = {
 #: Who or what caused something, where it was not a person.
 CAUSES = {
     "automatic": _("By itself, after a change in Bitrix24"),
+    "rule": _("By an automation rule of Bitrix24"),
     "xero": _("By itself, Xero told us"),
     "sweep": _("By itself, found by a sweep"),
 }
