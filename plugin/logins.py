@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import or_, select, update
 
@@ -166,7 +167,17 @@ def _refresh_bitrix24(services: Services, login: Bitrix24Login) -> dict[str, Any
         tokens = _again_if_lost(lambda: bitrix24_oauth.refresh(services.wire, services.config, portal.server_endpoint, str(login.refresh_token)))
     if tokens.member_id and tokens.member_id != portal.member_id:
         raise Problem("login.other_portal", RECONNECT)
+    _keep_address(services, portal, tokens.client_endpoint)
     return {"access_token": tokens.access_token, "refresh_token": tokens.refresh_token, "expires_at": services.now() + timedelta(seconds=tokens.expires_in)}
+
+
+def _keep_address(services: Services, portal: Portal, named: str) -> None:
+    """The authorisation server names the portal's address with each new pair; a renamed one has another (B§2.2, §2.8)."""
+    endpoint = named.rstrip("/") + "/"
+    if named and endpoint != portal.client_endpoint and services.wire.addresses.portal_allowed(endpoint):
+        with services.db.transaction() as tx:
+            values = {"client_endpoint": endpoint, "domain": urlsplit(endpoint).netloc.lower()}
+            tx.execute(update(Portal).where(Portal.id == portal.id).values(**values).execution_options(synchronize_session=False))
 
 
 def _again_if_lost(refresh: Callable[[], Any]) -> Any:

@@ -52,7 +52,7 @@ def read_documents(rest: Rest, kind: CrmKind, ids: Iterable[int], *, as_admin: b
         raise ValueError(f"at most {LIMIT} documents at a time")
     found = _Reading(rest, kind, as_admin, details, code_field).read(wanted)
     torn = [id_ for id_, one in found.documents.items() if details and not one.manual_total and not adds_up(one)]
-    return _joined(found, _Reading(rest, kind, as_admin, details, code_field).read(torn)) if torn else found
+    return _joined(found, _Reading(rest, kind, as_admin, details, code_field, together=False).read(torn)) if torn else found
 
 
 def _joined(found: Read, again: Read) -> Read:
@@ -65,8 +65,9 @@ def _joined(found: Read, again: Read) -> Read:
 class _Reading:
     """The state of one read."""
 
-    def __init__(self, rest: Rest, kind: CrmKind, as_admin: bool, details: bool, code_field: str) -> None:
-        self._kind, self._as_admin, self._details = kind, as_admin, details
+    def __init__(self, rest: Rest, kind: CrmKind, as_admin: bool, details: bool, code_field: str, together: bool = True) -> None:
+        self._kind, self._details = kind, details
+        self._owners = BATCH if as_admin and together else 1
         self._questions = Questions(rest)
         self._customers = Customers(self._questions)
         self._products = _Products(self._questions, code_field) if details and as_admin else None
@@ -79,7 +80,7 @@ class _Reading:
         for group in groups(ids):
             self._ask_items(group)
         if self._details:
-            for owners in groups(ids, BATCH if self._as_admin else 1):
+            for owners in groups(ids, self._owners):
                 self._ask_rows(owners)
         self._questions.run(self._ask_gathered)
         return self._all_read()

@@ -34,6 +34,7 @@ from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, Problem
 from plugin.models import Batch, Call, Connection, Consent, FirstRun, Job, Organisation, Portal, XeroLogin
 from plugin.portals import ensure_row, keep_organisation, live_connection
+from plugin.sending.resolve import ITEMS_FORBIDDEN
 from plugin.services import Services
 from plugin.talking import XeroBooks
 from plugin.usecases import NotAllowed, NotHere
@@ -119,7 +120,15 @@ def begin(services: Services, value: str) -> Begun:
             raise Problem("connect.ticket_used")
         consent = tx.scalars(select(Consent).where(Consent.state_hash == _hash(state))).one()
         consent.verifier = verifier
-    return Begun(oauth.authorise_url(services.config, state, verifier), cookie)
+        connection = live_connection(tx, consent.portal_id)
+        scopes = _wanted_scopes(tx.get_one(Organisation, connection.organisation_id) if connection else None)
+    return Begun(oauth.authorise_url(services.config, state, verifier, scopes), cookie)
+
+
+def _wanted_scopes(organisation: Organisation | None) -> tuple[str, ...]:
+    """What the product asks for; where Xero has refused items without it, the wider permission too (RULES 7, X§1.6)."""
+    refused = organisation is not None and ITEMS_FORBIDDEN in (organisation.facts or {})
+    return (*oauth.SCOPES, oauth.ITEMS_FALLBACK_SCOPE) if refused else oauth.SCOPES
 
 
 def finish(services: Services, args: Mapping[str, str], cookie: str | None) -> Finished:
@@ -419,7 +428,7 @@ def shown(services: Services, visitor: Visitor) -> ConnectionShown:
         xero_user=login.name or login.email,
         since=connection.connected_at,
         problem=Told(connection.problem) if connection.problem else None,
-        missing_scopes=tuple(one for one in oauth.SCOPES if connection.scopes and one not in connection.scopes.split()),
+        missing_scopes=tuple(one for one in _wanted_scopes(organisation) if connection.scopes and one not in connection.scopes.split()),
     )
 
 

@@ -44,7 +44,7 @@ def _refusal(services: Services, form: Iterable[tuple[str, str]]) -> str:
         return "unknown"
     if portal.uninstalled_at is not None:
         return "uninstalled"
-    known = launch.same_secret(event.application_token, portal.application_token or "")
+    known = launch.same_secret(event.application_token, portal.application_token or "") or _introduced(services, portal, event)
     if event.name == "ONAPPUPDATE":
         return "" if _updated(services, portal, event, known) else "forged"
     if not known:
@@ -54,6 +54,15 @@ def _refusal(services: Services, form: Iterable[tuple[str, str]]) -> str:
     else:
         inbox.store(services, [inbox.Message(event.name, event.subject, event.kept, portal_id=portal.id)])
     return ""
+
+
+def _introduced(services: Services, portal: Portal, event: events.Event) -> bool:
+    """An old portal opens without its secret (RULES 37); where its ONAPPINSTALL was lost, the first event of an administrator brings it."""
+    if portal.application_token or not event.application_token or _vouched(services, event) is None:
+        return False
+    with services.db.transaction() as tx:
+        tx.get_one(Portal, portal.id).application_token = event.application_token
+    return True
 
 
 def _vouched(services: Services, event: events.Event) -> tuple[str, oauth.AppInfo, launch.Person] | None:

@@ -111,6 +111,25 @@ def test_an_old_on_premise_portal_opens_without_token_and_endpoint_of_its_own(of
     assert portal_row(office, "onpremise").application_token
 
 
+def test_an_old_portal_whose_install_event_was_lost_brings_its_secret_with_an_administrators_event(office: Office) -> None:
+    office.install("onpremise")
+    crm = office.sandbox.bitrix24.portals["onpremise"]
+
+    def event(user: int | None) -> int:
+        token = {"access_token": crm.tokens.issue(crm.member_id, user).access} if user else {}
+        auth = {**token, "member_id": crm.member_id, "application_token": "e" * 32}
+        body = {"event": "ONCRMDYNAMICITEMUPDATE_31", "data": {"FIELDS": {"ID": "1", "ENTITY_TYPE_ID": "31"}}, "auth": auth}
+        return int(office.client.post("/bitrix24/events", data=dict(flatten(body))).status_code)
+
+    administrator = next(one.id for one in crm.users.values() if one.admin)
+    sales_person = next(one.id for one in crm.users.values() if not one.admin)
+
+    assert [event(None), event(sales_person)] == [403, 403]
+    assert event(administrator) == 200
+    assert portal_row(office, "onpremise").application_token == "e" * 32
+    assert event(None) == 200
+
+
 def test_a_sales_person_cannot_change_the_portals_secret_by_opening_the_app(office: Office) -> None:
     office.install()
     secret = portal_row(office).application_token

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.stories.main_story import document_of, notes_of, outcomes, sendable
+from tests.stories.main_story import change_quantity, document_of, notes_of, outcomes, sendable
 from tests.stories.office import Office
 
 
@@ -58,3 +58,21 @@ def test_where_xero_does_not_let_items_be_created_the_line_goes_without_one_and_
     assert outcomes(office, batch) == [("created", None)]
     assert office.sandbox.xero.item(code) is None
     assert "note.items_left_out" in notes_of(office, batch)
+
+
+def test_what_xero_did_not_let_happen_is_asked_for_and_then_happens(office: Office) -> None:
+    office.sandbox.xero.controls.switches.set("items_scope", "settings")
+    alice = office.ready()
+    crm_id, code = with_product(office, in_xero=False)
+    assert "accounting.settings" not in alice.get("/app/setup").text.replace("accounting.settings.read", "")
+
+    alice.send(crm_id)
+    page = alice.get("/app/setup").text
+    assert "Allow in Xero" in page
+    assert "accounting.settings" in page
+
+    alice.connect_xero()
+    assert "Allow in Xero" not in alice.get("/app/setup").text
+    change_quantity(office.sandbox.bitrix24.portals["harbour"], crm_id, 9)
+    assert outcomes(office, alice.send(crm_id)) == [("updated", None)]
+    assert office.sandbox.xero.item(code) is not None

@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from launch.tree import child_environment
 from plugin import create_app, logins, sweep
 from plugin.domain.problems import Problem
-from plugin.models import Bitrix24Login, Connection, XeroLogin
+from plugin.models import Bitrix24Login, Connection, Portal, XeroLogin
 from tests.running import until
 from tests.stories.office import Office, Person
 from tests.stories.patience import PatientOffice
@@ -185,6 +185,18 @@ def test_a_bitrix24_token_is_renewed_when_it_was_refused_and_not_sooner(office: 
 
     assert len([one for one in office.sandbox.bitrix24.controls.calls if one.path.startswith("/oauth/token")]) == 1
     assert row(office, Bitrix24Login, user_id=1).refresh_token != before
+
+
+def test_a_new_pair_brings_the_address_of_a_portal_that_was_renamed_long_ago(office: Office) -> None:
+    office.install()
+    right = portal_row(office).client_endpoint
+    with office.services.db.transaction() as tx:
+        tx.get_one(Portal, portal_row(office).id).client_endpoint = "https://gone.bitrix24.example/rest/"
+    login = row(office, Bitrix24Login, user_id=1)
+
+    logins.bitrix24_token(office.services, login.id, stale=login.access_token)
+
+    assert portal_row(office).client_endpoint == right
 
 
 def test_eight_threads_renew_a_persons_bitrix24_token_once(office: Office) -> None:
