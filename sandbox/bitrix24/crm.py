@@ -288,7 +288,7 @@ class Crm:
                 self._write_fm(item, name, value)
             elif name == "title" and not value and type_id != CONTACT:
                 item["title"] = f"{TYPES[type_id].title} #{item['id']}"
-            elif name in ("createdTime", "updatedTime", "movedTime", "stageId") and not value:
+            elif name in ("createdTime", "updatedTime", "movedTime", "stageId", "quoteNumber") and not value:
                 continue
             else:
                 item[name] = value

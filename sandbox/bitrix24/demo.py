@@ -47,6 +47,21 @@ QUOTE_STAGES = (
     ("APPROVED", "Accepted", "#7BD500", "S"),
     ("DECLAINED", "Declined", "#FF5752", "F"),
 )
+#: What the estimates are about, and the products in them.
+ESTIMATES = (
+    ("Two oak tables and their design", ("TB-OAK-04", "SV-DSG-37")),
+    ("Dining chairs for the terrace", ("CH-OAK-01", "SV-DSG-37")),
+    ("Place settings for sixty guests", ("CU-SET-17", "PL-SID-12")),
+    ("Gift boxes for Christmas", ("VC-GFT-39", "DP-BND-40")),
+    ("Refit of the front room", ("TB-OAK-04", "CH-OAK-01", "SV-DSG-37")),
+    ("Kitchen mixers, a pair", ("KT-MIX-21", "SV-DSG-37")),
+    ("Side plates and cutlery", ("PL-SID-12", "CU-SET-17")),
+    ("Tasting room, first stage", ("TB-OAK-04", "CH-OAK-01")),
+    ("Tasting room, second stage", ("KT-MIX-21", "PL-SID-12")),
+    ("Opening night", ("CU-SET-17", "VC-GFT-39", "SV-DSG-37")),
+    ("Chairs for the chapel", ("CH-OAK-01",)),
+    ("Design hours on call", ("SV-DSG-37",)),
+)
 DIRECTORIES = {
     "SOURCE": (("CALL", "Call"), ("WEB", "Website"), ("RECOMMENDATION", "Recommendation"), ("OTHER", "Other")),
     "COMPANY_TYPE": (("CUSTOMER", "Customer"), ("SUPPLIER", "Supplier"), ("COMPETITOR", "Competitor"), ("PARTNER", "Partner"), ("OTHER", "Other")),
@@ -205,7 +220,7 @@ class Invoices:
             self._ordinary(place)
         for make in awkward[: max(0, count - len(KNOWN_INVOICES))]:
             make()
-        for place in range(min(8, count)):
+        for place in range(min(len(ESTIMATES), count)):
             self._quote(place)
 
     def _row(self, code: str, quantity: float, currency: str = "NZD", discount: float = 0.0, absolute: bool = False) -> dict[str, Any]:
@@ -294,14 +309,20 @@ class Invoices:
         today = portal.now().astimezone(portal.zone).date()
         stages = [row[0] for row in QUOTE_STAGES]
         values = {
-            "title": f"Estimate for {customer.name}",
+            "title": ESTIMATES[place][0],
+            "content": f"For {customer.name}, as talked over.",
+            "contentType": 1,
+            "terms": "<p>Prices hold until the date above.</p><p>Half on order, half on delivery.</p>",
+            "termsType": 3,
             "companyId": self.companies[customer.key],
             "stageId": stages[place % len(stages)],
             "assignedById": SAM if place % 3 == 1 else ALICE,
         }
         values |= {"begindate": today - timedelta(days=10 - place), "actualDate": today + timedelta(days=20), "mycompanyId": self.companies["seller"]}
         item = portal.crm.create(QUOTE, values, Actor(ALICE), importing=True)
-        portal.crm.set_rows(QUOTE, item["id"], [self._row("TB-OAK-04", 1 + place), self._row("SV-DSG-37", 3, discount=5.0)], Actor(ALICE))
+        codes = ESTIMATES[place][1]
+        rows = [self._row(code, 1 + (place + line) % 5, discount=5.0 if line == 1 else 0.0) for line, code in enumerate(codes)]
+        portal.crm.set_rows(QUOTE, item["id"], rows, Actor(ALICE))
 
 
 def harbour(portal: Portal) -> None:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from sandbox.xero import quotes
 from sandbox.xero.books import BILL, SALES, Books, Contact, Document, Invoice
 from sandbox.xero.contacts import balances
 from sandbox.xero.errors import Refused
@@ -107,6 +108,8 @@ class Face:
             (f"{room}/invoices", "GET", self.invoices),
             (f"{room}/invoices/<id_>", "GET", self.invoice),
             (f"{room}/invoices/<id_>/<act>", "POST", self.invoice_act),
+            (f"{room}/quotes/<id_>", "GET", self.quote),
+            (f"{room}/quotes/<id_>/<act>", "POST", self.quote_act),
             (f"{room}/contacts", "GET", self.contacts),
             (f"{room}/contacts/<id_>", "GET", self.contact),
             (f"{room}/contacts/<id_>/<act>", "POST", self.contact_act),
@@ -246,6 +249,21 @@ class Face:
 
     def items(self, room: Room) -> str:
         return room.shown("items.html", rows=sorted(room.books.items, key=lambda one: one.code))
+
+    def quote(self, room: Room, id_: str) -> str:
+        """One quote: its lines, and what its status may become."""
+        quote = room.books.quotes.get(id_) or abort(404)
+        notes = list(reversed(room.books.notes.get(quote.id, [])))
+        return room.shown("quote.html", quote=quote, contact=room.contact(quote), next=quotes.NEXT[quote.status], notes=notes, local=_local(room))
+
+    def quote_act(self, room: Room, id_: str, act: str) -> Response:
+        """`act` is the status that it shall have, or `edit`."""
+        fields = {name: request.form[name] for name in ("Title", "Terms", "Reference") if name in request.form}
+        if id_ not in {one.id for one in room.books.quotes} or (act != "edit" and act.upper() not in quotes.STATUSES):
+            abort(404)
+        changes = fields if act == "edit" else {"Status": act.upper()}
+        work = lambda: self._actions.edit_quote(room.books.tenant_id, id_, room.user, **changes)  # noqa: E731
+        return self._try(work, room, "quote", "Saved" if act == "edit" else f"Marked as {act}", id_=id_)
 
     def others(self, room: Room) -> str:
         """Quotes and credit notes."""

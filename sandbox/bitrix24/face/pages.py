@@ -18,7 +18,10 @@ from sandbox.bitrix24.portal import NotInstalled, Portal
 APP_NAME = "Tallybridge"
 PAGE_OF_RUNS = 50
 PREFIX = {INVOICE: "CRM_SMART_INVOICE", QUOTE: "CRM_QUOTE", COMPANY: "CRM_COMPANY", CONTACT: "CRM_CONTACT"}
-WRITABLE = ("title", "accountNumber", "companyId", "contactId", "mycompanyId", "assignedById", "begindate", "closedate", "actualDate", "currencyId", "comments")
+WRITABLE = (
+    *("title", "accountNumber", "quoteNumber", "companyId", "contactId", "mycompanyId", "assignedById", "begindate", "closedate", "actualDate"),
+    *("currencyId", "content", "terms", "comments"),
+)
 
 
 class Face:
@@ -117,6 +120,19 @@ def _document_pages(face: Blueprint, see: Face) -> None:
     def quote_card(item_id: int) -> str:
         return _card(see, QUOTE, item_id)
 
+    @face.post("/face/quote/<int:item_id>/invoice")
+    def invoice_from_quote(item_id: int) -> Any:
+        """As "Create using source → Invoice" does: client, seller and rows are copied, and the invoice knows its quote (parentId7)."""
+        portal, user = see.portal, acting(see.portal)
+        with portal.lock:
+            quote = portal.quotes.get(item_id) or abort(404)
+            if not user.can("read", QUOTE, quote) or not user.can("add", INVOICE):
+                abort(403)
+            names = ("title", "companyId", "contactId", "mycompanyId", "currencyId", "assignedById")
+            made = portal.crm.create(INVOICE, {**{name: quote[name] for name in names if name in quote}, "parentId7": item_id}, Actor(user.id))
+            portal.crm.set_rows(INVOICE, made["id"], [dict(one) for one in portal.rows(item_id, QUOTE)], Actor(user.id))
+        return leave(f"/crm/type/{INVOICE}/details/{made['id']}/")
+
     @face.post("/face/item/<int:type_id>/<int:item_id>")
     def save(type_id: int, item_id: int) -> Any:
         return _save(see, type_id, item_id)
@@ -171,6 +187,7 @@ def _card(see: Face, type_id: int, item_id: int, refusal: str = "") -> str:
             may_edit=may_edit,
             may_delete=item is not None and user.can("delete", type_id, item),
             refusal=refusal,
+            parent=portal.quotes.get((item or {}).get("parentId7") or 0) if type_id == INVOICE else None,
             tabs=see.places(PREFIX[type_id], "DETAIL_TAB"),
             toolbar=see.places(PREFIX[type_id], "DETAIL_TOOLBAR"),
             activity=see.places(PREFIX[type_id], "DETAIL_ACTIVITY"),
