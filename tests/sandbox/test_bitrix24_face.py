@@ -151,3 +151,13 @@ def test_pages_fit_and_are_accessible(served: Served, page: Page, axe_script: st
         page.evaluate(axe_script)
         found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa']})")["violations"]
         assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == [], path
+
+
+def test_an_estimate_becomes_an_invoice_that_knows_it(served: Served) -> None:
+    base = served.harbour.url
+    card = served.session.get(f"{base}/crm/type/7/details/1/").text
+    assert "Half on order, half on delivery." in card
+    page = served.session.post(f"{base}/face/quote/1/invoice").text
+    assert 'Made from <a href="/crm/type/7/details/1/">' in page
+    quote, invoice = served.harbour.quotes[1], served.harbour.invoices[max(served.harbour.invoices)]
+    assert (invoice["parentId7"], invoice["opportunity"], invoice["companyId"]) == (1, quote["opportunity"], quote["companyId"])

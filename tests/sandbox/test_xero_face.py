@@ -151,3 +151,13 @@ def test_other_processes_act_and_look(sandbox: Sandbox) -> None:
 def test_every_act(sandbox: Sandbox, act: str, more: dict[str, Any]) -> None:
     answer = pull(sandbox, "act", {"act": act, "tenant": sandbox.xero.HARBOUR, **more})
     assert (answer.status_code, answer.json().get("done")) == (200, act), answer.text
+
+
+def test_a_quote_is_marked_as_far_as_xero_lets_it_and_closed_ones_keep_their_content(sandbox: Sandbox) -> None:
+    quote = sandbox.xero.quotes()[0].id
+    assert "Marked as accepted" in press(sandbox, f"{ROOM}/quotes/{quote}/accepted")
+    assert "not of valid status for modification" in press(sandbox, f"{ROOM}/quotes/{quote}/edit", Title="Another title")
+    assert "status change is invalid" in press(sandbox, f"{ROOM}/quotes/{quote}/declined")
+    assert "Mark as invoiced" in open_page(sandbox, f"{ROOM}/quotes/{quote}")
+    found = sandbox.xero.quotes()[0]
+    assert (found.status, found.title) == ("ACCEPTED", "Refit of the Hamilton kitchen")
