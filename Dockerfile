@@ -18,7 +18,8 @@ COPY templates templates
 COPY static static
 COPY --from=pages /pages/node_modules/htmx.org/dist/htmx.min.js static/vendor/htmx.min.js
 COPY --from=pages /pages/node_modules/@bitrix24/b24jssdk/dist/umd/index.min.js static/vendor/b24jssdk.js
-RUN python -m compileall -q plugin wsgi.py
+COPY translations translations
+RUN python -m babel.messages.frontend -q compile -d translations && python -m compileall -q plugin wsgi.py
 USER tallybridge
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \

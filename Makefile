@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint bench chaos fuzz audit live-oracles setup lock help
+.PHONY: demo test lint bench chaos fuzz audit live-oracles setup lock messages help
 
 demo: ## Start everything and print its addresses; Ctrl-C stops it. ARGS: --keep --fresh --no-setup
 	@$(PYTHON) run.py demo $(ARGS)
@@ -34,6 +34,9 @@ setup: ## Only install: Python packages and front-end packages
 
 lock: ## Renew the lock files from the ranges
 	@$(PYTHON) run.py lock
+
+messages: ## Find the texts of the interface and bring the catalogues in translations/ up to date
+	@$(PYTHON) run.py messages
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'

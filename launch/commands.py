@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from launch import setup
+from launch import setup, texts
 from launch.audit import audit
 from launch.components import require_components
 from launch.processes import dies_with_us
@@ -30,10 +30,11 @@ python3 run.py audit   look for known holes in every package of the lock files; 
 python3 run.py live-oracles  let Bitrix24's own Python SDK judge the sandbox
 python3 run.py setup   only install: Python packages and front-end packages
 python3 run.py lock    renew the lock files from the ranges in requirements*.txt and *.in
+python3 run.py messages  find the texts of the interface and bring the catalogues in translations/ up to date
 python3 run.py help    this
 
 With make: make demo, make test ARGS="-k words", make lint, make bench, make fuzz, make chaos, make audit, make live-oracles, make setup,
-make lock, make help."""
+make lock, make messages, make help."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -92,6 +93,11 @@ def _lock(tree: Tree, arguments: list[str]) -> int:
     setup.prepare(tree, setup.DEMO)
     setup.renew_locks(tree)
     return 0
+
+
+def _messages(tree: Tree, arguments: list[str]) -> int:
+    setup.prepare(tree, setup.DEV)
+    return texts.renew(tree)
 
 
 def _test(tree: Tree, arguments: list[str]) -> int:
@@ -178,6 +184,7 @@ VERBS: dict[str, Callable[[Tree, list[str]], int]] = {
     "live-oracles": _oracles,
     "setup": _setup,
     "lock": _lock,
+    "messages": _messages,
     "help": _help,
     "--help": _help,
     "-h": _help,

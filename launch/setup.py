@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from launch import texts
 from launch.components import can_install, install
 from launch.tree import Advice, Tree, child_environment
 
@@ -31,13 +32,15 @@ TESTED_WITH = "axe-core/axe.min.js"
 
 def prepare(tree: Tree, lock: str) -> None:
     """Everything that this lock's commands need. Returns at once if the last run left it so."""
-    if _python_is_ready(tree, lock) and _pages_are_ready(tree):
+    if _python_is_ready(tree, lock) and _pages_are_ready(tree) and texts.are_ready(tree):
         return
     with _alone(tree):
         if not _python_is_ready(tree, lock):
             _set_up_python(tree, lock)
         if not _pages_are_ready(tree):
             _set_up_pages(tree)
+        if not texts.are_ready(tree):
+            texts.compile_all(tree)
 
 
 def renew_locks(tree: Tree) -> None:

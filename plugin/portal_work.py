@@ -18,7 +18,7 @@ from plugin.domain.settings import Settings
 from plugin.domain.statuses import next_stage
 from plugin.kinds import Kind, crm_id_of, kind_of
 from plugin.limits import process_name
-from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation
+from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation, Portal
 from plugin.portals import current_settings
 from plugin.receiving import bringing
 from plugin.sending.record import shown_fingerprint
@@ -176,7 +176,7 @@ def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind:
     context = _Context(services, portal_id)
     for job in claimed:
         link = links.get(job.id)
-        plan = _of_problem(services, job) if link is None else _of_link(context, job, link, current)
+        plan = _of_problem(context, job) if link is None else _of_link(context, job, link, current)
         if plan is None:
             done[job.id] = None
         else:
@@ -221,19 +221,21 @@ def _links(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[i
     return {job_id: found[link_id] for job_id, link_id in ids.items() if link_id in found}
 
 
-def _of_problem(services: Services, job: Job) -> documents.WriteBack | None:
+def _of_problem(context: _Context, job: Job) -> documents.WriteBack | None:
     told = (job.payload or {}).get("problem")
     if not told:
         return None
-    text = sentences.sentence(told["code"], {**told["params"], "document": kind_of(job.subject).name})
-    return documents.WriteBack(crm_id_of(job.subject), {"xero_error": text[:500], "xero_sending": "", "xero_synced": services.now()})
+    text = sentences.sentence(told["code"], {**told["params"], "document": kind_of(job.subject).name}, context.lang)
+    return documents.WriteBack(crm_id_of(job.subject), {"xero_error": text[:500], "xero_sending": "", "xero_synced": context.services.now()})
 
 
 class _Context:
-    """What the write-backs of one claim share: settings and organisation, names of people; each read once."""
+    """What the write-backs of one claim share: the portal's language, settings and organisation, names of people; each read once."""
 
     def __init__(self, services: Services, portal_id: int) -> None:
         self.services, self.portal_id = services, portal_id
+        with services.db.reading() as session:
+            self.lang = session.get_one(Portal, portal_id).lang
         self._known: dict[int, tuple[tuple[int, Settings] | None, Organisation]] = {}
         self._names: dict[int, str] = {}
 
@@ -266,7 +268,7 @@ def _of_link(context: _Context, job: Job, link: Link, states: dict[int, document
     fields: dict[str, Any] = {
         "xero_id": link.xero_id,
         "xero_number": link.number,
-        "xero_status": sentences.sentence(f"status.{link.xero_word}", {}),
+        "xero_status": sentences.sentence(f"status.{link.xero_word}", {}, context.lang),
         "xero_url": deep_link(organisation.short_code, link.xero_kind, link.xero_id),
         "xero_paid": (link.amount_paid, currency) if link.amount_paid is not None and currency else None,
         "xero_due": (link.amount_due, currency) if link.amount_due is not None and currency else None,
@@ -278,7 +280,8 @@ def _of_link(context: _Context, job: Job, link: Link, states: dict[int, document
     line = None
     if log_line:
         who = context.name(job.acting_user)
-        line = (sentences.sentence("log.title", {}), sentences.sentence(log_line["code"], {**log_line["params"], "who": who}))
+        said = sentences.sentence(log_line["code"], {**log_line["params"], "who": who}, context.lang)
+        line = (sentences.sentence("log.title", {}, context.lang), said)
     return documents.WriteBack(link.crm_id, fields, stage, line)
 
 

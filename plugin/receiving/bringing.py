@@ -152,7 +152,7 @@ class _Bringing:
         fields: dict[str, Value] = {
             "xero_id": document.id,
             "xero_number": document.number,
-            "xero_status": sentences.sentence(f"status.{word}", {}),
+            "xero_status": sentences.sentence(f"status.{word}", {}, self.context.portal.lang),
             "xero_url": xero_documents.deep_link(self.context.organisation.short_code, "invoice", document.id),
             "xero_paid": (document.amount_paid + document.amount_credited, document.currency),
             "xero_due": (document.amount_due, document.currency),

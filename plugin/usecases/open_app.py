@@ -105,7 +105,9 @@ def _keep(services: Services, confirmed: launch.Confirmed, person: launch.Person
     with services.db.transaction() as tx:
         portal = portal_row(tx, confirmed.member_id, services.now())
         portal.domain, portal.client_endpoint, portal.server_endpoint = confirmed.domain, confirmed.client_endpoint, confirmed.server_endpoint
-        portal.scope, portal.status, portal.lang = ",".join(sorted(confirmed.scopes)), confirmed.status[:8], claims.lang[:8]
+        portal.scope, portal.status = ",".join(sorted(confirmed.scopes)), confirmed.status[:8]
+        if person.admin:
+            portal.lang = claims.lang[:8]  # what the background says to everybody is said in the language of those who run the portal
         if claims.application_token and person.admin:
             # The portal's secret changes with an update (B§1.5). Anybody can put a word of their own beside their own token: administrators only.
             portal.application_token = claims.application_token
