@@ -39,6 +39,8 @@ BLIND_MS = 60_000
 DAY_WAIT_MS = 900_000
 DAY_RESERVE = 0.10
 APP_MINUTE = 9_500
+#: A day of the smallest tier, where Xero has not told more.
+SMALLEST_DAY = 1_000
 
 _TAKE_XERO = """
 local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -242,6 +244,19 @@ class XeroLimits:
             self._give(keys=self._keys(slot.tenant), args=values)
         except RedisError:
             return  # the slot's own lease runs out
+
+    def spend(self, tenant: str, purpose: str, share: float) -> bool:
+        """May one more call of the day go to this purpose, which may have such a share of it? It is counted when it may. A problem without Redis."""
+        seen = self.allowance(tenant)
+        most = int(((seen.day_max if seen else None) or SMALLEST_DAY) * share)
+        try:
+            seconds, _ = self._redis.time()
+            key = f"xero:{tenant}:spent:{purpose}:{int(seconds) // 86400}"
+            used = int(self._redis.incr(key))
+            self._redis.expire(key, 2 * 86400)
+        except RedisError as error:
+            raise no_redis() from error
+        return used <= most
 
     def allowance(self, tenant: str) -> Allowance | None:
         """What is left of minute and day as the headers said last, for the pages; nothing when Redis is away."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from plugin.db import Transaction
 from plugin.domain import ledger
+from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, RECONNECT, Problem
 from plugin.domain.settings import Settings
-from plugin.models import Base, Connection, Organisation, Portal, SettingsVersion
+from plugin.models import Base, Connection, Organisation, Portal, SettingsVersion, SetUp
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,23 @@ def current_settings(session: Session, portal_id: int, organisation_id: int) -> 
         .limit(1)
     )
     return None if newest is None else (newest.number, Settings.from_json(newest.body))
+
+
+def change_settings(tx: Transaction, visitor: Visitor, organisation_id: int, now: datetime, **changes: Any) -> bool:
+    """A section of the settings changes by itself: a new version holds, and a draft of the wizard that lies about knows it too. False: it was so."""
+    held = current_settings(tx, visitor.portal_id, organisation_id)
+    if held is None:
+        raise Problem("portal.not_set_up", RECONNECT)
+    changed = replace(held[1], **changes)
+    mine = {"portal_id": visitor.portal_id, "organisation_id": organisation_id}
+    if changed == held[1]:
+        return False
+    who = {"created_by": visitor.user_id, "created_by_name": visitor.name, "created_at": now}
+    tx.add(SettingsVersion(**mine, number=held[0] + 1, body=changed.to_json(), **who))
+    draft = tx.scalar(select(SetUp).filter_by(**mine).with_for_update())
+    if draft is not None and draft.draft:
+        draft.draft = {**draft.draft, **{name: value for name, value in changed.to_json().items() if name in changes}}
+    return True
 
 
 def ready(session: Session, portal_id: int) -> Ready:

@@ -68,6 +68,9 @@ SENTENCES: dict[str, str | Counted] = {
     "bring.doubtful": _("Bitrix24 has another invoice with the number %(number)s. Compare both, and link them in the settings under “First synchronisation”."),
     "bring.several": _("Several customers are called %(name)s. Link one of them to the contact in Xero, then save “Brought from Xero” again."),
     "bring.unsettled": _("A call to Xero is still open; what is new there is told apart when it is settled."),
+    "online.allowance": _("Today's share of Xero calls for links is used up. Try again tomorrow, or open the invoice in Xero."),
+    "online.not_approved": _("Xero has an online invoice only once it is approved."),
+    "online.not_sent": _("The invoice is not in Xero yet. Send it first."),
     "trouble.bitrix24": _("Tallybridge can do no background work in this portal. %(cause)s Nothing is lost: it goes on by itself when this is mended."),
     "trouble.xero": _("Tallybridge has lost its access to Xero. %(cause)s Nothing is lost: it goes on by itself when this is mended."),
     "robot.in_xero": _("In Xero as %(number)s: %(status)s."),
@@ -386,6 +389,7 @@ VARIANTS = {"edit.conflict": "first", "notify.exported": "failed", "notify.fetch
 
 #: The ways out that a button can offer: label, and the page it leads to (`plugin.web.render.WAYS_OUT`).
 _CONNECT = (_("Connect to Xero"), "connect")
+_ALLOW = (_("Allow in Xero"), "connect")
 _ORGANISATION = (_("Open the settings"), "organisation")
 _LEDGERS = (_("Choose ledgers"), "ledgers")
 _STAGES = (_("Change the stages"), "stages")
@@ -399,7 +403,8 @@ REPAIRS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("send.tax_unmapped", "send.tax_missing", "send.tax_rate_differs", "send.tax_not_for_account"), _TAXES),
     **dict.fromkeys(("xero.tax_invalid", "xero.tax_missing", "xero.tax_account_mismatch"), _TAXES),
     **dict.fromkeys(("send.before_start", "send.other_seller", "send.number_taken", "xero.number_taken"), _ORGANISATION),
-    **dict.fromkeys(("xero.disconnected", "xero.grant_invalid", "xero.token_invalid", "xero.token_foreign", "xero.scope_missing"), _CONNECT),
+    **dict.fromkeys(("xero.disconnected", "xero.grant_invalid", "xero.token_invalid", "xero.token_foreign"), _CONNECT),
+    "xero.scope_missing": _ALLOW,
     **dict.fromkeys(("portal.not_connected", "portal.disconnected", "selftest.not_connected"), _CONNECT),
     **dict.fromkeys(("portal.service_gone", "portal.no_service_admin", "selftest.no_admin"), _TAKE_OVER),
     "portal.not_set_up": _SETUP,

@@ -24,6 +24,7 @@ from plugin import directory, durations
 from plugin.db import Transaction
 from plugin.domain.problems import Problem
 from plugin.kinds import INVOICE, KINDS
+from plugin.limits import SMALLEST_DAY
 from plugin.models import Connection, Link, Organisation, Portal, SettingsVersion, Watermark
 from plugin.portals import ensure_row
 from plugin.sending.record import zone_of
@@ -31,8 +32,6 @@ from plugin.sending.record import zone_of
 CREDIT_NOTES, OPEN, CONTACTS_WHOLE = "credit_notes", "open", "contacts_whole"
 #: So many changes in a row that no webhook announced, and we say so (RULES 35).
 MISSES = 2
-#: The smallest tier's day; whoever has more is asked more often when no news comes.
-SMALLEST_DAY = 1000
 NIGHT_FROM, NIGHT_TO = 2, 6
 
 
@@ -140,6 +139,11 @@ def want(tx: Transaction, organisation_id: int, resource: str, now: datetime, pa
     at = max(now, mark.read_at + pause) if mark is not None and mark.read_at is not None else now
     _want(tx, organisation_id, resource, at)
     return at
+
+
+def ask(tx: Transaction, organisation_id: int, resource: str, at: datetime) -> None:
+    """Somebody asked for this list: it is the next to be read."""
+    _want(tx, organisation_id, resource, at)
 
 
 def _want(tx: Transaction, organisation_id: int, resource: str, at: datetime) -> None:

@@ -137,6 +137,7 @@ def _row(
         xero_number=link.number if link else "",
         xero_status=link.xero_word if link else "",
         xero_url=deep_link(short_code, link.xero_kind, link.xero_id) if link else "",
+        online_url=link.online_url if link else "",
         amount_due=link.amount_due if link else None,
         amount_paid=link.amount_paid if link and link.amount_paid and link.amount_paid > Decimal(0) else None,
         batch_id=batch.id if batch and openable else None,

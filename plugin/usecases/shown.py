@@ -192,6 +192,7 @@ class InvoiceRow:
     batch_at: datetime | None = None
     batch_outcome: str = ""  # waiting, running, created, updated, unchanged, refused, problem, cancelled
     problem: Told | None = None
+    online_url: str = ""  # where the customer sees it, once somebody has asked
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from datetime import date
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from plugin.domain.problems import Problem
 from plugin.kinds import INVOICE, KINDS
-from plugin.usecases import list_invoices, preferences
-from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoiceRow
+from plugin.usecases import list_invoices, online_link, preferences
+from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoiceRow, Told
 from plugin.web.here import services, visitor, whole, whole_numbers
 from plugin.web.render import page, part
 from plugin.web.words import PAGE_SIZES, PERIODS, STATES
@@ -49,6 +50,15 @@ def rows() -> ResponseReturnValue:
     document = asked_document(request.args)
     found = list_invoices.rows(services(), visitor(), KINDS[document], whole_numbers(request.args.getlist("id")[:50]))
     return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"], document=document)
+
+
+@blueprint.post("/<int:invoice_id>/online")
+def online(invoice_id: int) -> ResponseReturnValue:
+    """The address under which the customer sees the invoice, or why there is none."""
+    try:
+        return part("invoices/online.html", invoice_id=invoice_id, url=online_link.get(services(), visitor(), invoice_id))
+    except Problem as problem:
+        return part("invoices/online.html", invoice_id=invoice_id, problem=Told(problem.code, problem.params))
 
 
 def running(rows: tuple[InvoiceRow, ...]) -> bool:

@@ -12,7 +12,7 @@ from typing import cast
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from plugin.usecases import connect_xero, first_sync, open_app, set_up
+from plugin.usecases import brought_from_xero, connect_xero, first_sync, open_app, set_up
 from plugin.usecases.shown import SetUpShown
 from plugin.web import connection, failures
 from plugin.web.here import services, visitor
@@ -91,6 +91,13 @@ def again() -> ResponseReturnValue:
     return part("first_sync/card.html", sync=first_sync.progress(services(), visitor()))
 
 
+@blueprint.post("/brought")
+def brought() -> ResponseReturnValue:
+    """Switch on or off what is brought from Xero: `documents`, `contacts` (present = yes)."""
+    brought_from_xero.save(services(), visitor(), "documents" in request.form, "contacts" in request.form)
+    return part("setup/brought.html", brought=brought_from_xero.shown(services(), visitor()), saved=True)
+
+
 @blueprint.post("/stages")
 def move_stages() -> ResponseReturnValue:
     """Let the stages follow what Xero says; this runs the portal's robots, so it needed a yes."""
@@ -104,4 +111,5 @@ def _wizard(state: SetUpShown) -> str:
 
 def _settings(state: SetUpShown) -> str:
     connected = connect_xero.shown(services(), visitor())
-    return page("setup/settings.html", "settings", setup=state, connection=connected, sync=first_sync.progress(services(), visitor()))
+    sync, brought = first_sync.progress(services(), visitor()), brought_from_xero.shown(services(), visitor())
+    return page("setup/settings.html", "settings", setup=state, connection=connected, sync=sync, brought=brought)

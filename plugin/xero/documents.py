@@ -303,7 +303,8 @@ def invoice(call: Caller, identity: str) -> Document | None:
 def online_url(call: Caller, identity: str) -> str:
     """The address under which the customer sees the invoice; "" where there is none (drafts and bills, X§4.11)."""
     found = rows(call("GET", f"Invoices/{segment(identity)}/OnlineInvoice"), "OnlineInvoices")
-    return text(found[0].get("OnlineInvoiceUrl")) if found else ""
+    url = text(found[0].get("OnlineInvoiceUrl")) if found else ""
+    return url if url.startswith("https://") and len(url) <= TEXT_CHARS else ""
 
 
 def deep_link(short_code: str, kind: str, identity: str) -> str:

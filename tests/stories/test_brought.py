@@ -1,0 +1,205 @@
+"""What is made in Xero appears in Bitrix24, if somebody switched that on: once, complete, to the cent, and never what a portal sent itself."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from plugin import sweep
+from plugin.bitrix24 import bringing as crm
+from plugin.models import Activity, Arrival, Link, Organisation, SettingsVersion
+from plugin.sending import conductor
+from sandbox.xero.books import Invoice
+from tests.stories.main_story import fields_of, sendable
+from tests.stories.office import Person
+from tests.stories.patience import PatientOffice
+from tests.stories.seen import row, rows, words
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def office(patient_office: PatientOffice) -> PatientOffice:
+    patient_office.sandbox.xero.controls.switches.set("webhooks", "off")
+    return patient_office
+
+
+def later(office: PatientOffice, seconds: float = 3 * HOUR) -> None:
+    office.pass_time(seconds)
+    sweep.look(office.services)
+    for organisation in rows(office, Organisation):
+        conductor.conduct(office.services, organisation.id, lambda: False)
+    office.work()
+
+
+def switch_on(person: Person, **more: str) -> None:
+    answer = person.post("/app/setup/brought", {"documents": "yes", **more})
+    assert answer.status_code == 200, answer.text
+    assert "Saved" in answer.text
+
+
+def made_there(office: PatientOffice, contact: str = "", **more: Any) -> Invoice:
+    """Somebody types an invoice into Xero."""
+    xero = office.sandbox.xero
+    holder = xero.contact_by_name(contact) if contact else None
+    if holder is None:
+        new = {"Name": contact or "Kauri Joinery Ltd", "EmailAddress": "office@kauri.example", "TaxNumber": "111-222-333"}
+        phones = [{"PhoneType": "DEFAULT", "PhoneNumber": "555 0101", "PhoneAreaCode": "9", "PhoneCountryCode": "64"}]
+        addresses = [{"AddressType": "POBOX", "AddressLine1": "PO Box 7", "City": "Napier", "PostalCode": "4110", "Country": "New Zealand"}]
+        holder = xero.actions.create_contact(xero.HARBOUR, {**new, "Phones": phones, "Addresses": addresses})
+    lines = [
+        {"Description": "Boards", "Quantity": "3", "UnitAmount": "33.335", "AccountCode": "200", "TaxType": "OUTPUT2"},
+        {"Description": "Delivery", "Quantity": "1", "UnitAmount": "20", "AccountCode": "200", "TaxType": "NONE"},
+        {"Description": "Loyalty", "Quantity": "1", "UnitAmount": "-5", "AccountCode": "200", "TaxType": "OUTPUT2"},
+    ]
+    today = office.now().date().isoformat()
+    element = {"Type": "ACCREC", "Status": "AUTHORISED", "Contact": {"ContactID": holder.id}, "Date": today, "DueDate": today, "LineItems": lines}
+    return xero.actions.create_invoice(xero.HARBOUR, {**element, "CurrencyCode": "NZD", "InvoiceNumber": "KJ-1", **more})
+
+
+def brought(office: PatientOffice, portal: str = "harbour") -> list[dict[str, Any]]:
+    return [one for one in office.sandbox.bitrix24.portals[portal].invoices.values() if one.get("xmlId")]
+
+
+def test_an_invoice_made_in_xero_appears_with_everything_and_without_robots(office: PatientOffice) -> None:
+    alice = office.ready()
+    switch_on(alice)
+    crm_side = office.sandbox.bitrix24.portals["harbour"]
+    document = made_there(office)
+
+    later(office)
+
+    (found,) = brought(office)
+    company = crm_side.companies[found["companyId"]]
+    assert (company["title"], company["originatorId"]) == ("Kauri Joinery Ltd", "XERO")
+    assert {one["value"] for one in company["fm"]} == {"office@kauri.example", "+64 9 555 0101"}
+    assert Decimal(str(found["opportunity"])) == document.total
+    assert (found["accountNumber"], found["currencyId"], found["begindate"]) == ("KJ-1", "NZD", document.date)
+    assert [(one["productName"], one["taxRate"]) for one in crm_side.rows(found["id"])][1] == ("Delivery", None)
+    assert fields_of(crm_side, found["id"])["ID"] == document.id
+    assert found["stageId"] == crm_side.stage_id("S")
+    link = row(office, Link, crm_kind="invoice", xero_id=document.id)
+    assert (link.crm_id, link.how) == (found["id"], "imported")
+    requisite = next(one for one in crm_side.requisites.values() if one["ENTITY_ID"] == company["id"])
+    assert requisite["RQ_VAT_ID"] == "111-222-333"
+    assert rows(office, Activity, code="activity.brought")
+
+    office.sandbox.xero.pay(document.id)
+    later(office)
+    assert brought(office)[0]["stageId"] == crm_side.stage_id("P")
+
+
+def test_off_by_default_older_ones_stay_and_a_stranger_sees_nothing(office: PatientOffice) -> None:
+    alice = office.ready()
+    made_there(office)
+    later(office)
+    assert brought(office) == []
+
+    switch_on(alice)
+    old = made_there(office, "Ancient Ltd", InvoiceNumber="OLD-1", Date="2026-01-05", DueDate="2026-01-20")
+    later(office)
+
+    assert [one["accountNumber"] for one in brought(office)] == ["KJ-1"]  # made before the switch, after the start date
+    assert rows(office, Arrival, xero_id=old.id) == []
+    assert brought(office, "stranger") == []
+    assert office.open("harbour", 3).post("/app/setup/brought", {"documents": "yes"}).status_code == 403
+
+
+def test_what_a_portal_sent_is_not_brought_into_another(office: PatientOffice) -> None:
+    alice = office.ready()
+    bob = office.install("stranger")
+    bob.connect_xero()
+    bob.set_up(number_prefix="BOB-")
+    office.work()
+    switch_on(alice)
+    switch_on(bob)
+    alice.send(*sendable(office, 1))
+    document = made_there(office)
+
+    later(office)
+
+    for portal in ("harbour", "stranger"):
+        assert [one["xmlId"] for one in brought(office, portal)] == [document.id]
+
+
+def test_killed_in_the_middle_it_is_still_made_once(office: PatientOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = office.ready()
+    switch_on(alice)
+    document = made_there(office)
+    real, dying = crm.set_rows, [True, True]
+
+    def dies(*arguments: Any) -> Any:
+        if dying:
+            dying.pop()
+            raise RuntimeError("killed")
+        return real(*arguments)
+
+    monkeypatch.setattr(crm, "set_rows", dies)
+    later(office)
+    later(office)
+
+    assert not dying
+    (found,) = brought(office)
+    assert Decimal(str(found["opportunity"])) == document.total
+    assert len([one for one in office.sandbox.bitrix24.portals["harbour"].companies.values() if one["title"] == "Kauri Joinery Ltd"]) == 1
+    assert row(office, Arrival, xero_kind="invoice").state == "made"
+    switch_on(alice)
+    later(office)
+    assert len(brought(office)) == 1
+
+
+def test_an_answer_that_was_lost_makes_no_second_one(office: PatientOffice) -> None:
+    alice = office.ready()
+    switch_on(alice)
+    made_there(office, "Harbour View Cafe")
+    office.sandbox.bitrix24.controls.fail("lost", path="/rest/batch", times=2, skip=1)
+
+    later(office)
+    later(office)
+
+    assert len(brought(office)) == 1
+
+
+def test_an_invoice_that_agrees_is_linked_and_one_that_does_not_is_told(office: PatientOffice) -> None:
+    alice = office.ready()
+    switch_on(alice)
+    crm_side = office.sandbox.bitrix24.portals["harbour"]
+    document = made_there(office)
+    later(office)
+    crm_side.add_invoice([{"productName": "Else", "price": 5, "quantity": 1}], title="Mine", accountNumber="KJ-2")
+    other = made_there(office, "Kauri Joinery Ltd", InvoiceNumber="KJ-2")
+
+    later(office)
+
+    assert [one["xmlId"] for one in brought(office)] == [document.id]
+    assert row(office, Arrival, xero_id=other.id).problem_code == "bring.doubtful"
+    assert "another invoice with the number KJ-2" in words(alice.get("/app/activity").text)
+    assert "1 could not be made" in words(alice.get("/app/setup").text)
+
+
+def test_new_contacts_become_companies_and_people(office: PatientOffice) -> None:
+    alice = office.ready()
+    switch_on(alice, contacts="yes")
+    xero, crm_side = office.sandbox.xero, office.sandbox.bitrix24.portals["harbour"]
+    xero.actions.create_contact(xero.HARBOUR, {"Name": "Moana Reti", "FirstName": "Moana", "LastName": "Reti", "EmailAddress": "moana@reti.example"})
+    xero.actions.create_contact(xero.HARBOUR, {"Name": "Southern Kelp Ltd"})
+
+    later(office)
+    later(office)
+
+    assert [one["lastName"] for one in crm_side.contacts.values() if one["originatorId"] == "XERO"] == ["Reti"]
+    assert [one["title"] for one in crm_side.companies.values() if one["originatorId"] == "XERO"] == ["Southern Kelp Ltd"]
+    assert {one.crm_kind for one in rows(office, Link, xero_kind="contact", how="imported")} == {"company", "contact"}
+
+
+def test_a_later_change_of_the_set_up_keeps_the_switch(office: PatientOffice) -> None:
+    alice = office.ready()
+    switch_on(alice, contacts="yes")
+
+    alice.set_up(number_prefix="HV-")
+
+    newest = rows(office, SettingsVersion)[-1].body
+    assert (newest["bring_documents"], newest["bring_contacts"], newest["number_prefix"]) == (True, True, "HV-")
+    assert newest["bring_contacts_from"]
