@@ -248,7 +248,7 @@ class XeroLimits:
     def spend(self, tenant: str, purpose: str, share: float) -> bool:
         """May one more call of the day go to this purpose, which may have such a share of it? It is counted when it may. A problem without Redis."""
         seen = self.allowance(tenant)
-        most = int(((seen.day_max if seen else None) or SMALLEST_DAY) * share)
+        most = int(((seen.day_most if seen else None) or SMALLEST_DAY) * share)
         try:
             seconds, _ = self._redis.time()
             key = f"xero:{tenant}:spent:{purpose}:{int(seconds) // 86400}"

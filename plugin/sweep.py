@@ -87,7 +87,7 @@ def ring_again(services: Services) -> None:
 def look(services: Services) -> None:
     """What time alone brings: lists of an organisation that are due, days that turn, troubles that begin or may be over (RULES 20, 32)."""
     with services.db.reading() as session:
-        due = [one for one in rhythm.organisations(session) if rhythm.due(session, one, services.now(), None, services.config.pace)]
+        due = [one for one in rhythm.organisations(session) if rhythm.due_now(services, session, one)]
     for organisation_id in due:
         services.bells.ring(jobs.organisation_bell(organisation_id))
     overdue.look(services)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from plugin import directory, jobs, leases
@@ -27,6 +27,7 @@ IMPORTED = "imported"
 #: In the Url of every document that was sent from a CRM, whichever (RULES 11).
 _FROM_A_CRM = "/crm/type/31/details/"
 SUBJECT = "arrivals"
+CHUNK = 500
 
 
 def consider_documents(flight: Flight, brought: Sequence[Document]) -> None:
@@ -81,7 +82,7 @@ def _portals(session: Session, organisation_id: int) -> list[tuple[int, Settings
 
 def _note(flight: Flight, tx: Transaction, portal_id: int, kind: str, xero_ids: Sequence[str]) -> None:
     services, organisation_id = flight.services, flight.books.organisation_id
-    new = [one for one in xero_ids if not known(tx, portal_id, organisation_id, kind, one)]
+    new = _unknown(tx, portal_id, organisation_id, kind, xero_ids)
     if not new:
         return
     now, bell = services.now(), jobs.portal_bell(portal_id)
@@ -91,19 +92,28 @@ def _note(flight: Flight, tx: Transaction, portal_id: int, kind: str, xero_ids: 
     tx.after_commit(lambda: services.bells.ring(bell))
 
 
-def known(session: Session, portal_id: int, organisation_id: int, kind: str, xero_id: str) -> bool:
-    """Was it noted before, is it linked here, or was it sent by any portal?"""
-    noted = exists().where(Arrival.portal_id == portal_id, Arrival.organisation_id == organisation_id, Arrival.xero_kind == kind, Arrival.xero_id == xero_id)
-    return bool(session.scalar(select(noted))) or linked(session, portal_id, organisation_id, kind, xero_id)
+def _unknown(session: Session, portal_id: int, organisation_id: int, kind: str, xero_ids: Sequence[str]) -> list[str]:
+    """Those that were not noted before, are not linked here, and were sent by no portal."""
+    known: set[str] = set()
+    for start in range(0, len(xero_ids), CHUNK):
+        part = xero_ids[start : start + CHUNK]
+        noted = (Arrival.portal_id == portal_id, Arrival.organisation_id == organisation_id, Arrival.xero_kind == kind, Arrival.xero_id.in_(part))
+        known |= set(session.scalars(select(Arrival.xero_id).where(*noted)))
+        known |= set(session.scalars(select(Link.xero_id).where(_held(portal_id, organisation_id, kind), Link.xero_id.in_(part))))
+    return [one for one in dict.fromkeys(xero_ids) if one not in known]
 
 
 def linked(session: Session, portal_id: int, organisation_id: int, kind: str, xero_id: str) -> bool:
-    """Does this portal have it already, or did another one send it? Documents: also when the link has ended."""
-    same = (Link.organisation_id == organisation_id, Link.xero_kind == kind, Link.xero_id == xero_id)
-    here = exists().where(*same, Link.portal_id == portal_id, *((Link.ended_at.is_(None),) if kind == CONTACT else ()))
+    """Does this portal have it already, or did another one send it?"""
+    return session.scalar(select(Link.id).where(_held(portal_id, organisation_id, kind), Link.xero_id == xero_id).limit(1)) is not None
+
+
+def _held(portal_id: int, organisation_id: int, kind: str) -> ColumnElement[bool]:
+    """Links that keep a thing from being brought into this portal: a contact's own live one, a document's also when it has ended."""
+    here = and_(Link.organisation_id == organisation_id, Link.xero_kind == kind, Link.portal_id == portal_id)
     if kind == CONTACT:
-        return bool(session.scalar(select(here)))
-    return bool(session.scalar(select(here | exists().where(*same, Link.how != IMPORTED))))
+        return and_(here, Link.ended_at.is_(None))
+    return or_(here, and_(Link.organisation_id == organisation_id, Link.xero_kind == kind, Link.how != IMPORTED))
 
 
 def unsettled(session: Session, organisation_id: int, before: datetime) -> bool:

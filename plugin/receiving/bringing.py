@@ -89,14 +89,15 @@ class _Bringing:
         found = {one.id: one for one in xero_documents.invoices_by_ids(self.books, by_id)} if by_id else {}
         for xero_id, arrival in by_id.items():
             document = found.get(xero_id)
-            if document is None or document.status in GONE or self._taken(arrival):
-                self._drop(arrival)
+            taken = self._taken(arrival)
+            if document is None or document.status in GONE or taken:
+                self._end(arrival, "linked" if taken else "refused")
                 found.pop(xero_id, None)
         if not found:
             return
         made = crm.marked_invoices(self.rest, found)
+        owners = self._customers([one.contact_id for one in found.values()])
         new = self._without_alike([one for one in found.values() if one.id not in made], by_id)
-        owners = self._customers([one.contact_id for one in found.values() if one.id in made or one in new])
         going: list[tuple[Document, crm.NewInvoice]] = []
         for document in new:
             owner = owners.get(document.contact_id)
@@ -205,7 +206,7 @@ class _Bringing:
             if crm_id in read:
                 self._link(by_id[document.id], document, read[crm_id], arrivals.IMPORTED)
             else:
-                self._drop(by_id[document.id])  # somebody deleted it in this moment
+                self._end(by_id[document.id], "refused")  # somebody deleted it in this moment
 
     def contacts(self, noted: Sequence[Arrival]) -> None:
         by_id = {one.xero_id: one for one in noted}
@@ -215,7 +216,7 @@ class _Bringing:
             if isinstance(owner, tuple):
                 self._end(arrival, "made", crm_kind=owner[0], crm_id=owner[1])
             elif owner is None:
-                self._drop(arrival)
+                self._end(arrival, "refused")
             else:
                 self._end(arrival, "refused", problem_code=owner.code, problem_params=owner.params)
 
@@ -326,10 +327,6 @@ class _Bringing:
             who: dict[str, Any] = {"organisation_id": arrival.organisation_id, "xero_id": document.id}
             told: dict[str, Any] = {"number": document.number, "problem": problem.code, "details": problem.params}
             activity.record(tx, arrival.portal_id, "activity.not_brought", now, **who, **told)
-
-    def _drop(self, arrival: Arrival) -> None:
-        """Voided, deleted, sent by a portal, or gone: nothing is to be made of it."""
-        self._end(arrival, "refused")
 
     def _end(self, arrival: Arrival, state: str, **values: object) -> None:
         with self.services.db.transaction() as tx:

@@ -28,6 +28,7 @@ from plugin.limits import SMALLEST_DAY
 from plugin.models import Connection, Link, Organisation, Portal, SettingsVersion, Watermark
 from plugin.portals import ensure_row
 from plugin.sending.record import zone_of
+from plugin.services import Services
 
 CREDIT_NOTES, OPEN, CONTACTS_WHOLE = "credit_notes", "open", "contacts_whole"
 #: So many changes in a row that no webhook announced, and we say so (RULES 35).
@@ -63,6 +64,13 @@ BEATS: Mapping[str, Beat] = {
     OPEN: Beat(durations.SWEEP_LISTS, nightly=True),
     CONTACTS_WHOLE: Beat(durations.SWEEP_LISTS, nightly=True),
 }
+
+
+def due_now(services: Services, session: Session, organisation_id: int) -> list[str]:
+    """The lists that want reading now, by what the limiter has seen of the organisation's day."""
+    tenant = session.scalar(select(Organisation.tenant_id).where(Organisation.id == organisation_id))
+    left = services.xero_limits.allowance(tenant) if tenant else None
+    return due(session, organisation_id, services.now(), left.day_most if left is not None else None, services.config.pace)
 
 
 def due(session: Session, organisation_id: int, now: datetime, day_max: int | None, pace: float = 1.0) -> list[str]:

@@ -39,7 +39,11 @@ def conduct(services: Services, organisation_id: int, should_stop: Callable[[], 
     """Answer an organisation's bell. Safe to call at any time, from any process; nothing happens while another one conducts."""
     bell = jobs.organisation_bell(organisation_id)
     with services.db.reading() as session:
-        if not jobs.anything_due(session, bell, KINDS, services.now()) and not _orphans(session, bell) and not _lists_due(services, session, organisation_id):
+        if (
+            not jobs.anything_due(session, bell, KINDS, services.now())
+            and not _orphans(session, bell)
+            and not rhythm.due_now(services, session, organisation_id)
+        ):
             return
     pace = services.config.pace
     fence = leases.take(services.db, bell, process_name(), services.now(), durations.LEASE / pace)
@@ -61,13 +65,6 @@ def conduct(services: Services, organisation_id: int, should_stop: Callable[[], 
 
 def _orphans(session: Session, bell: str) -> bool:
     return bool(session.scalar(select(Job.id).where(Job.bell == bell, Job.state == "running").limit(1)))
-
-
-def _lists_due(services: Services, session: Session, organisation_id: int) -> list[str]:
-    """Lists of the organisation that want reading again (RULES 32)."""
-    organisation = session.get(Organisation, organisation_id)
-    left = services.xero_limits.allowance(organisation.tenant_id) if organisation is not None else None
-    return rhythm.due(session, organisation_id, services.now(), left.day_most if left is not None else None, services.config.pace)
 
 
 class _Turn:
@@ -129,7 +126,7 @@ class _Turn:
     def _sweep(self) -> bool:
         """Nothing was ordered: read one list that is due. False when none is."""
         with self.services.db.reading() as session:
-            due = _lists_due(self.services, session, self.organisation_id)
+            due = rhythm.due_now(self.services, session, self.organisation_id)
             connection = rhythm.connection_of(session, self.organisation_id)
         if not due or connection is None:
             return False
