@@ -76,6 +76,8 @@ def tell(services: Services, portal_id: int, which: str) -> None:
         admins = list(session.scalars(select(Bitrix24Login).where(*known).order_by(Bitrix24Login.user_id)))
     if not cause:
         return
+    if portal.service_problem in STOPPING:
+        raise Problem(portal.service_problem, RECONNECT)  # it lets nobody speak
     speaker = next((one for one in admins if not one.problem), None)
     if speaker is None:
         raise Problem("portal.no_service_admin", RECONNECT)

@@ -80,6 +80,7 @@ def test_a_dead_token_keeps_the_work_until_somebody_connects_again(office: Patie
     office.sandbox.xero.pay(document_of(office, crm_id).id)
     office.sandbox.xero.actions.revoke("olivia")
     later(office, 3 * HOUR)
+    later(office, 60)
 
     assert row(office, Connection).problem in ("xero.grant_invalid", "xero.token_invalid")
     assert told(office, "lost its access to Xero") == [1]
