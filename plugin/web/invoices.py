@@ -52,13 +52,13 @@ def rows() -> ResponseReturnValue:
     return part("invoices/rows.html", rows=found, running=running(found), columns=preferences.get(services(), visitor())["columns"], document=document)
 
 
-@blueprint.post("/<int:invoice_id>/online")
-def online(invoice_id: int) -> ResponseReturnValue:
+@blueprint.post("/<int:crm_id>/online")
+def online(crm_id: int) -> ResponseReturnValue:
     """The address under which the customer sees the invoice, or why there is none."""
     try:
-        return part("invoices/online.html", invoice_id=invoice_id, url=online_link.get(services(), visitor(), invoice_id))
+        return part("invoices/online.html", crm_id=crm_id, url=online_link.get(services(), visitor(), crm_id))
     except Problem as problem:
-        return part("invoices/online.html", invoice_id=invoice_id, problem=Told(problem.code, problem.params))
+        return part("invoices/online.html", crm_id=crm_id, problem=Told(problem.code, problem.params))
 
 
 def running(rows: tuple[InvoiceRow, ...]) -> bool:
