@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -16,7 +17,8 @@ import yaml
 
 from plugin.domain.crm import Address, Customer
 from plugin.domain.ledger import Item, Line, Tracking
-from plugin.xero import contacts, documents, items
+from plugin.xero import contacts, documents, items, quotes
+from plugin.xero.resource import Change
 from tests.adapters.test_xero_documents import CONTACT, ID, LINE_ID, make_draft, make_line
 
 SPEC = Path(__file__).parents[3] / "shared" / "reference" / "openapi" / "xero_accounting.yaml"
@@ -47,11 +49,23 @@ FIELDS: dict[str, object] = {
     "status": "SUBMITTED",
 }
 
+HELD = quotes.parse_quote(
+    {"QuoteID": ID.format(1), "QuoteNumber": "Q-1", "Status": "DRAFT", "Contact": {"ContactID": CONTACT}, "DateString": "2026-09-13T00:00:00"}
+    | {"LineAmountTypes": "EXCLUSIVE", "CurrencyCode": "NZD"}
+)
+
 BODIES: dict[str, tuple[str, bytes]] = {
     "new invoices": ("Invoices", documents.create_body([make_draft(lines=(make_line(), LINE, TEXT_LINE)), make_draft("", url="", status="AUTHORISED")])),
     "changed invoices": (
         "Invoices",
         documents.update_body([documents.Change(ID.format(1), FIELDS, (LINE, TEXT_LINE)), documents.Change(ID.format(2), {"status": "VOIDED"})]),
+    ),
+    "new quotes": ("Quotes", quotes.create_body([replace(make_draft(), kind="quote", title="T", summary="S", terms="Net 30"), make_draft("")])),
+    "changed quotes": (
+        "Quotes",
+        quotes.update_body(
+            [Change(ID.format(1), {**{name: FIELDS[name] for name in FIELDS if name not in ("number", "url")}, "status": "SENT"}, (LINE, TEXT_LINE), HELD)]
+        ),
     ),
     "new contacts": ("Contacts", contacts.create_body([contacts.NewContact("B24-1-C7", CUSTOMER, "Tidewater")])),
     "new items": ("Items", items.create_body([Item("", "CONS", "Consulting", "By the hour", Decimal("95.1234"), "200", "OUTPUT2"), Item("", "B24-7", "Bare")])),
