@@ -57,6 +57,9 @@ def pipelines(rest: Rest) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
+_MEANINGS = {"success": "S", "failure": "F", "apology": "F"}
+
+
 def quote_stages(rest: Rest) -> tuple[Stage, ...]:
     """Every stage of the portal's quotes, in order (B§8.5); nothing where the portal has none, or keeps them from this person."""
     try:
@@ -70,9 +73,13 @@ def quote_stages(rest: Rest) -> tuple[Stage, ...]:
 
 
 def _with_extra(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of quotes the meaning and the colour may stand under EXTRA (B§8.5)."""
+    """Of quotes the meaning and the colour may stand under EXTRA only, the meaning perhaps as a word (B§8.5)."""
     extra = row.get("EXTRA")
-    return {**row, **{name: value for name, value in extra.items() if value and not row.get(name)}} if isinstance(extra, Mapping) else row
+    if not isinstance(extra, Mapping):
+        return row
+    meaning = text(extra.get("SEMANTICS"))
+    told = {"SEMANTICS": _MEANINGS.get(meaning.lower(), meaning), "COLOR": extra.get("COLOR")}
+    return {**row, **{name: value for name, value in told.items() if value and not row.get(name)}}
 
 
 def _categories(rest: Rest) -> list[Mapping[str, Any]]:

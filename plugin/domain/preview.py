@@ -10,7 +10,7 @@ from plugin.domain.crm import Invoice, Product
 from plugin.domain.ledger import Account, Organisation, TaxRate
 from plugin.domain.problems import Problem
 from plugin.domain.settings import Settings
-from plugin.domain.translate import Books, choose_form
+from plugin.domain.translate import Books, choose_form, unit_places
 
 GONE = ("VOIDED", "DELETED")
 
@@ -41,7 +41,7 @@ def check_before_send(
         if invoice.rows or invoice.rows_read:
             check_rows(invoice)
             if accounts is not None and tax_rates is not None:
-                choose_form(invoice, Books(settings, organisation, accounts, tax_rates, products or {}, {}, contact_tax))
+                choose_form(invoice, Books(settings, organisation, accounts, tax_rates, products or {}, {}, contact_tax, unit_places(invoice)))
     except Problem as problem:
         return problem
     return "update" if linked else "new"

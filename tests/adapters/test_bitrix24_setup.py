@@ -15,7 +15,7 @@ from plugin.bitrix24.fields import ensure_fields, names
 from plugin.bitrix24.kinds import INVOICE, QUOTE
 from plugin.bitrix24.people import log_line, notify, user_names
 from plugin.bitrix24.placements import PLACES, ensure_installed, event_names
-from plugin.bitrix24.stages import currencies, pipelines, portal_facts, sellers, tax_rates
+from plugin.bitrix24.stages import currencies, pipelines, portal_facts, quote_stages, sellers, tax_rates
 from plugin.domain.problems import Problem
 from tests.adapters.bitrix24_calls import Listed, Refusal, ScriptedPortal
 
@@ -58,6 +58,22 @@ def test_every_pipeline_is_read_in_two_requests(mock: responses.RequestsMock) ->
         ("DT31_12:N", "", "Second"),
     ]
     assert (stages[1].system, stages[1].color, stages[1].sort, len(portal.requests)) == (False, "", 20, 2)
+
+
+def test_quotes_have_one_pipeline_whose_meaning_may_stand_aside(mock: responses.RequestsMock) -> None:
+    rows = [
+        {"ENTITY_ID": "QUOTE_STATUS", "STATUS_ID": "DRAFT", "NAME": "Draft", "SORT": "10", "SYSTEM": "Y", "SEMANTICS": None, "EXTRA": {"COLOR": "#39a8ef"}},
+        {"ENTITY_ID": "QUOTE_STATUS", "STATUS_ID": "APPROVED", "NAME": "Won", "SORT": "20", "SEMANTICS": "S", "EXTRA": {"SEMANTICS": "success"}},
+        {"ENTITY_ID": "QUOTE_STATUS", "STATUS_ID": "DECLAINED", "NAME": "Lost", "SORT": "30", "EXTRA": {"SEMANTICS": "failure"}},
+        {"ENTITY_ID": "SOURCE", "STATUS_ID": "CALL", "NAME": "Call", "SORT": "40"},
+    ]
+    stages = quote_stages(ScriptedPortal({"crm.status.list": lambda _: rows}).attach(mock))
+    assert [(one.id, one.semantics, one.kind) for one in stages] == [("DRAFT", "", "quote"), ("APPROVED", "S", "quote"), ("DECLAINED", "F", "quote")]
+    assert stages[0].color == "#39a8ef"
+
+
+def test_a_portal_without_quotes_is_no_problem(mock: responses.RequestsMock) -> None:
+    assert quote_stages(ScriptedPortal({"crm.status.list": refuse("ACCESS_DENIED")}).attach(mock)) == ()
 
 
 @pytest.mark.parametrize("answer", [lambda _: {"categories": []}, refuse("NOT_FOUND"), refuse("ENTITY_TYPE_NOT_SUPPORTED")])
