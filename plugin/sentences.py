@@ -412,6 +412,7 @@ REPAIRS: dict[str, tuple[str, str]] = {
     "setup.nothing_would_go": _STAGES,
 }
 
+_LINE = _("line")
 FIELD_WORDS = {
     "contact_id": _("customer"),
     "currency": _("currency"),
@@ -581,7 +582,7 @@ def field_words(name: str, lang: str = "") -> str:
     row = re.search(r"\[(\d+)\]", name)
     last = name.rpartition(".")[2].partition("[")[0]
     label = words.ugettext(FIELD_WORDS[last]) if last in FIELD_WORDS else last
-    return f"{words.ugettext(_('line'))} {int(row[1]) + 1}: {label}" if row else label
+    return f"{words.ugettext(_LINE)} {int(row[1]) + 1}: {label}" if row else label
 
 
 def _fields(value: Any, _params: Mapping[str, Any], lang: str) -> str:
