@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -19,7 +21,8 @@ from rq.serializers import JSONSerializer
 
 log = logging.getLogger("plugin.bells")
 
-QUEUE = "bells"
+#: Each kind of bell has a queue, and a worker a lane for each: a click does not wait behind a long write-back.
+LANES = {"organisation": "bells", "portal": "bells-portal", "inbox": "bells-inbox"}
 ANSWER = "plugin.worker.answer"
 GAP_SECONDS = 0.05
 
@@ -34,6 +37,15 @@ class Bells:
         self._last: dict[str, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+
+    def others_wait(self, bell: str) -> bool:
+        """Does anybody but this bell wait for a worker of its lane? Then a turn ends when its time is over."""
+        kind = bell.partition(":")[0]
+        try:
+            waiting: Any = self._redis.lrange(f"rq:queue:{LANES[kind]}", 0, 99)
+        except RedisError:
+            return True
+        return any(one.decode().rpartition("-")[0] != _name(bell) for one in waiting)
 
     def ring(self, bell: str, after: float = 0.0) -> None:
         """Wake a worker for this id, at once or after so many seconds; of several moments the earliest holds.
@@ -52,7 +64,7 @@ class Bells:
             self._changed.notify()
 
     def _loop(self) -> None:
-        queue = Queue(QUEUE, connection=self._redis, serializer=JSONSerializer)
+        queues = {kind: Queue(name, connection=self._redis, serializer=JSONSerializer) for kind, name in LANES.items()}
         while True:
             with self._changed:
                 while not self._due_now():
@@ -70,7 +82,7 @@ class Bells:
             if not due:
                 time.sleep(GAP_SECONDS / 2)
             for bell in due:
-                self._send(queue, bell)
+                self._send(queues[bell.partition(":")[0]], bell)
 
     def _due_now(self) -> bool:
         """Move what was asked for later and is due to what is to be rung. Is there any?"""
@@ -82,6 +94,11 @@ class Bells:
 
     def _send(self, queue: Queue, bell: str) -> None:
         try:
-            queue.enqueue(ANSWER, bell, result_ttl=0, failure_ttl=3600, ttl=60, job_timeout=-1)
+            queue.enqueue(ANSWER, bell, job_id=f"{_name(bell)}-{uuid.uuid4().hex}", result_ttl=0, failure_ttl=3600, ttl=60, job_timeout=-1)
         except RedisError as error:
             log.warning("bell %s was not heard: %s", bell, type(error).__name__)
+
+
+def _name(bell: str) -> str:
+    """A bell in the letters that RQ allows in the name of its job."""
+    return bell.replace(":", "-")

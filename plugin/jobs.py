@@ -111,28 +111,38 @@ def _upsert(dialect_name: str) -> Any:
     ).returning(Job.id, Job.subject)
 
 
-def claim(tx: Transaction, bell: str, kinds: Sequence[str], now: datetime, fence: int, most: int, priority: int = BULK) -> list[Job]:
-    """Take up to `most` due jobs of this bell, people's first, one per subject, none whose subject is being worked on."""
+def claim(
+    tx: Transaction, bell: str, kinds: Sequence[str], now: datetime, fence: int, most: int, priority: int = BULK, *, together: int = 1, after_portal: int = 0
+) -> list[Job]:
+    """Take up to `most` due jobs of this bell, people's first, one per subject, none whose subject is being worked on.
+
+    Portals take turns, `together` jobs each, beginning with the one after `after_portal`.
+    """
     running = aliased(Job)
     busy = exists().where(and_(running.portal_id == Job.portal_id, running.subject == Job.subject, running.state == "running"))
     place = func.row_number().over(partition_by=(Job.portal_id, Job.subject), order_by=(Job.priority, Job.id)).label("place")
-    ranked = (
-        select(Job.id, Job.priority, place)
+    due = (
+        select(Job.id, Job.priority, Job.portal_id, place)
         .where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds), Job.run_at <= now, Job.priority <= priority, ~busy)
         .subquery()
     )
-    ids = list(tx.scalars(select(ranked.c.id).where(ranked.c.place == 1).order_by(ranked.c.priority, ranked.c.id).limit(most)))
-    claimed: list[Job] = []
+    turn = func.row_number().over(partition_by=(due.c.portal_id, due.c.priority), order_by=due.c.id).label("turn")
+    ranked = select(due, turn).where(due.c.place == 1).subquery()
+    # Whole turns by division of whole numbers, which both databases cut off.
+    order = (ranked.c.priority, (ranked.c.turn - 1).op("/")(together), ranked.c.portal_id <= after_portal, ranked.c.portal_id, ranked.c.id)
+    ids = list(tx.scalars(select(ranked.c.id).order_by(*order).limit(most)))
+    claimed: dict[int, Job] = {}
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
-        claimed += tx.scalars(
+        taken = tx.scalars(
             update(Job)
             .where(Job.id.in_(part), Job.state == "waiting")
             .values(state="running", fence=fence, attempts=Job.attempts + 1)
             .returning(Job)
             .execution_options(synchronize_session=False, populate_existing=True)
         )
-    return sorted(claimed, key=lambda job: (job.priority, job.id))
+        claimed |= {job.id: job for job in taken}
+    return [claimed[number] for number in ids if number in claimed]
 
 
 def anything_due(session: Session, bell: str, kinds: Sequence[str], now: datetime, priority: int = BULK) -> bool:

@@ -3,7 +3,7 @@
 Xero (X§3.1, keyed by its organisation): 5 in flight, 60 a minute, the day's allowance; the app's minute over all
 organisations. Bulk holds at most 54 and 4 and leaves a tenth of the day (RULES 28). What Xero's headers say corrects our
 count. An empty limiter lets one call go and learns from its headers; without headers bulk waits a minute (RULES 29), while
-the few calls of a person who connects or clicks still go.
+the few calls of a person who connects or clicks still go, one after the other.
 A slot is a lease of fifteen seconds that its process renews: who is killed with five calls in the air gives them back soon.
 
 Bitrix24 (B§4.1, per portal and source address): a bucket that drains two a second and blocks above fifty, and each
@@ -33,9 +33,15 @@ Lane = Literal["people", "bulk"]
 
 MINUTE_CALLS, MINUTE_BULK = 60, 54
 IN_FLIGHT, IN_FLIGHT_BULK = 5, 4
-#: The log is kept a little longer than a minute, for spans are exact only to the network's jitter.
-WINDOW_MS = 61_000
+#: A call counts from its start until a minute after its answer: whenever in between it reached Xero, no minute holds more than sixty.
+#: A little is added because two clocks never run alike.
+WINDOW_MS = 60_250
+#: Slots in use are written again so often. Where Redis was emptied they are there again by the time that more than one call may start.
+SLOT_RENEW = 1.0
+NEWBORN_MS = 2_000
 BLIND_MS = 60_000
+#: Bulk at its pace of 54 a minute starts a call every 1.1 s: after so long without one its four slots are what holds it back.
+LEND_MS = 1_100
 DAY_WAIT_MS = 900_000
 DAY_RESERVE = 0.10
 APP_MINUTE = 9_500
@@ -51,11 +57,30 @@ redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
 redis.call('ZREMRANGEBYSCORE', app, '-inf', now - tonumber(ARGV[3]))
 local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
 if hold > now then return {0, hold - now, redis.call('HGET', state, 'why') or 'hold'} end
+local everybody = tonumber(redis.call('GET', KEYS[5]) or '0')
+if everybody > now then return {0, everybody - now, 'app'} end
+for i = 14, #ARGV do
+  -- What this process has in the air, where Redis has forgotten it.
+  redis.call('ZADD', slots, 'NX', now + tonumber(ARGV[10]), ARGV[i]); redis.call('ZADD', log, 'NX', now, ARGV[i])
+end
 local flying = redis.call('ZCARD', slots)
-if redis.call('HGET', state, 'known') ~= '1' and flying > 0 then return {0, 100, 'unknown'} end
+redis.call('HSETNX', state, 'born', now)
 local blind = tonumber(redis.call('HGET', state, 'blind') or '0')
 if bulk and blind > now then return {0, blind - now, 'unknown'} end
-if flying >= tonumber(bulk and ARGV[7] or ARGV[6]) then return {0, 20, 'concurrent'} end
+-- What is not known yet is learnt by one call at a time.
+local known = redis.call('HGET', state, 'known') == '1' and blind <= now and now - tonumber(redis.call('HGET', state, 'born')) >= tonumber(ARGV[13])
+if not known and flying > 0 then return {0, 20, 'unknown'} end
+local slots_mine = tonumber(bulk and ARGV[7] or ARGV[6])
+if bulk and flying == slots_mine and slots_mine < tonumber(ARGV[6]) then
+  -- The fifth is lent to slow bulk while no person wants it: four calls of six seconds would not fill the minute.
+  local latest = tonumber(redis.call('HGET', state, 'latest') or '0')
+  local wanted = tonumber(redis.call('HGET', state, 'wanted') or '0')
+  if now - latest >= tonumber(ARGV[12]) and wanted < now then slots_mine = tonumber(ARGV[6]) end
+end
+if flying >= slots_mine then
+  if not bulk then redis.call('HSET', state, 'wanted', now + tonumber(ARGV[10])) end
+  return {0, 20, 'concurrent'}
+end
 local used = redis.call('ZCARD', log)
 local most = tonumber(bulk and ARGV[5] or ARGV[4])
 if used >= most then
@@ -72,28 +97,50 @@ if day then
   end
   redis.call('HINCRBY', state, 'day', -1)
 end
+if bulk then redis.call('HSET', state, 'latest', now) end
 redis.call('ZADD', log, now, slot); redis.call('ZADD', app, now, slot)
 redis.call('ZADD', slots, now + tonumber(ARGV[10]), slot)
 redis.call('PEXPIRE', log, 120000); redis.call('PEXPIRE', app, 120000); redis.call('PEXPIRE', slots, 600000); redis.call('EXPIRE', state, 90000)
 return {1, 0, ''}
 """
 
+#: How many calls of bulk the minute has room for now, and in how long for one if there is none. Takes nothing.
+_ROOM_XERO = """
+local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local log, state = KEYS[1], KEYS[2]
+local window, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
+local blind = tonumber(redis.call('HGET', state, 'blind') or '0')
+local closed = math.max(hold, blind)
+if closed > now then return {0, closed - now} end
+redis.call('ZREMRANGEBYSCORE', log, '-inf', now - window)
+local used = redis.call('ZCARD', log)
+if used < most then return {most - used, 0} end
+local first = redis.call('ZRANGE', log, used - most, used - most, 'WITHSCORES')
+return {0, math.max(1, tonumber(first[2]) + window - now)}
+"""
+
 _GIVE_XERO = """
 local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local log, slots, state = KEYS[1], KEYS[2], KEYS[3]
-redis.call('ZREM', slots, ARGV[1])
+redis.call('ZREM', slots, ARGV[1]); redis.call('ZADD', log, 'XX', now, ARGV[1])
 local minute, day, hold, why = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-if hold > 0 then redis.call('HSET', state, 'hold', now + hold, 'why', why) end
+if hold > 0 and why == 'xero.limit_app' then redis.call('SET', KEYS[5], now + hold, 'PX', hold)
+elseif hold > 0 then redis.call('HSET', state, 'hold', now + hold, 'why', why) end
+-- What is still in the air may not be in what this answer says.
+local flying = redis.call('ZCARD', slots)
 if minute >= 0 then
   local expected = tonumber(ARGV[6]) - redis.call('ZCARD', log)
-  for i = 1, expected - minute do redis.call('ZADD', log, now, ARGV[1] .. ':' .. i) end
+  if minute < expected then
+    for i = 1, expected - minute + flying do redis.call('ZADD', log, now, ARGV[1] .. ':' .. i) end
+  end
   redis.call('HSET', state, 'known', '1', 'minute', minute)
 elseif redis.call('HGET', state, 'known') ~= '1' then
   redis.call('HSET', state, 'blind', now + tonumber(ARGV[7]), 'known', '1')
 end
 if day >= 0 then
   local most = tonumber(redis.call('HGET', state, 'day_max') or '0')
-  redis.call('HSET', state, 'day', day, 'day_at', now, 'day_max', math.max(most, day, day > 1000 and 5000 or 1000))
+  redis.call('HSET', state, 'day', math.max(0, day - flying), 'day_at', now, 'day_max', math.max(most, day, day > 1000 and 5000 or 1000))
 end
 redis.call('EXPIRE', state, 90000); redis.call('PEXPIRE', log, 120000)
 return 1
@@ -101,7 +148,8 @@ return 1
 
 _RENEW_XERO = """
 local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
-return redis.call('ZADD', KEYS[1], 'XX', now + tonumber(ARGV[2]), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], 600000)
+return redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 """
 
 _TAKE_BITRIX = """
@@ -183,6 +231,7 @@ class XeroLimits:
         self._take = redis.register_script(_TAKE_XERO)
         self._give = redis.register_script(_GIVE_XERO)
         self._renew = redis.register_script(_RENEW_XERO)
+        self._room = redis.register_script(_ROOM_XERO)
         self._lock = threading.Lock()
         self._held: set[Slot] = set()
         self._renewing = False
@@ -191,9 +240,11 @@ class XeroLimits:
         """One slot, or how long to wait; never blocks. Raises a problem when Redis is away."""
         slot = uuid.uuid4().hex
         values: list[str | int | float] = [lane, slot, self._ms(WINDOW_MS), MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE]
-        values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS)]
+        values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS), self._ms(LEND_MS), self._ms(NEWBORN_MS)]
+        with self._lock:
+            values += [one.id for one in self._held if one.tenant == tenant]
         try:
-            granted, wait, why = self._take(keys=[*self._keys(tenant), "xero:app"], args=values)
+            granted, wait, why = self._take(keys=self._keys(tenant), args=values)
         except RedisError as error:
             raise no_redis() from error
         if not granted:
@@ -201,6 +252,32 @@ class XeroLimits:
         taken = Slot(tenant, slot)
         self._hold(taken)
         return taken
+
+    def room(self, tenant: str) -> int | Wait:
+        """How many calls bulk may start within this minute, or how long until it may start one. Takes nothing.
+
+        So much work is claimed and read as can also be sent; the rest stays in the database.
+        """
+        keys = self._keys(tenant)
+        try:
+            calls, wait = self._room(keys=[keys[0], keys[2]], args=[self._ms(WINDOW_MS), MINUTE_BULK])
+        except RedisError as error:
+            raise no_redis() from error
+        return int(calls) or Wait(int(wait) / 1000, "minute")
+
+    def last_portal(self, tenant: str) -> int:
+        """Portals that share an organisation take turns: whose turn was the last. 0 where nobody knows."""
+        try:
+            return int(self._redis.get(f"xero:{tenant}:last") or 0)
+        except RedisError:
+            return 0
+
+    def served(self, tenant: str, portal_id: int) -> None:
+        """This portal has had its turn."""
+        try:
+            self._redis.set(f"xero:{tenant}:last", portal_id, ex=3600)
+        except RedisError:
+            return
 
     def _ms(self, milliseconds: float) -> int:
         return max(1, int(milliseconds / self._pace))
@@ -215,17 +292,16 @@ class XeroLimits:
 
     def _keep_slots(self) -> None:
         while True:
-            time.sleep(durations.LEASE_RENEW / self._pace)
-            with self._lock:
-                held = list(self._held)
-                if not held:
+            time.sleep(SLOT_RENEW / self._pace)
+            with self._lock:  # held meanwhile, so that none is written again after it was given back
+                if not self._held:
                     self._renewing = False
                     return
-            for slot in held:
-                try:
-                    self._renew(keys=self._keys(slot.tenant)[1:2], args=[slot.id, self._ms(durations.LEASE * 1000)])
-                except RedisError:
-                    break  # tried again in a moment; without Redis nobody takes slots
+                for slot in self._held:
+                    try:
+                        self._renew(keys=self._keys(slot.tenant)[1:2], args=[slot.id, self._ms(durations.LEASE * 1000)])
+                    except RedisError:
+                        break  # tried again in a moment; without Redis nobody takes slots
 
     def give_back(self, slot: Slot, *, minute_left: int | None, day_left: int | None, hold: float = 0.0, why: str = "") -> None:
         """Return a slot with what the headers said; `hold` seconds pause the whole organisation (a 429)."""
@@ -272,7 +348,7 @@ class XeroLimits:
         return Allowance(max(0, MINUTE_CALLS - int(used)), MINUTE_CALLS, day, most, max(0.0, ((hold or 0) - now) / 1000))
 
     def _keys(self, tenant: str) -> list[str]:
-        return [f"xero:{tenant}:log", f"xero:{tenant}:slots", f"xero:{tenant}:state"]
+        return [f"xero:{tenant}:log", f"xero:{tenant}:slots", f"xero:{tenant}:state", "xero:app", "xero:app:hold"]
 
 
 #: Requests that people keep for themselves at the top of the bucket.

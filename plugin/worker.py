@@ -1,19 +1,26 @@
-"""`flask worker`: answers bells in one process that imported everything first; works again when Redis was away."""
+"""`flask worker`: answers bells in one process that imported everything first; works again when Redis was away.
+
+A lane for each kind of bell, each on a thread of its own: while results trail back at Bitrix24's pace, the next call to Xero leaves.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
+from rq.timeouts import BaseDeathPenalty
 
-from plugin import bells, heartbeat, portal_work
+from plugin import bells, durations, heartbeat, portal_work
 from plugin.domain.problems import Problem
 from plugin.limits import process_name
 from plugin.sending import conductor
@@ -47,36 +54,77 @@ def answer(bell: str) -> None:
         log.warning("bell %s: %s %s", bell, problem.code, problem.params)
 
 
+class _NoPenalty(BaseDeathPenalty):
+    """Work has deadlines of its own; RQ's would need signals, which only the main thread gets."""
+
+    def setup_death_penalty(self) -> None: ...
+
+    def cancel_death_penalty(self) -> None: ...
+
+
 class _Worker(SimpleWorker):
     """Waits at most five seconds for a Redis that is away, and passes a stop request on to the work in hand."""
 
     max_connection_wait_time = 5.0
+    death_penalty_class = _NoPenalty
 
     def request_stop(self, signum: int, frame: FrameType | None) -> Any:
         stopping.set()
         return super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
 
+class _SideWorker(_Worker):
+    """On a thread beside the main one, which alone hears signals."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.idle = threading.Event()
+        self.idle.set()
+
+    def _install_signal_handlers(self) -> None: ...
+
+    def execute_job(self, *arguments: Any) -> None:
+        self.idle.clear()
+        try:
+            super().execute_job(*arguments)
+        finally:
+            self.idle.set()
+            self._stop_requested = stopping.is_set()
+
+
+_Kind = TypeVar("_Kind", bound=_Worker)
+
+
+def _lane(services: Services, queue: str, kind: type[_Kind], started: Callable[[_Kind], None]) -> None:
+    """Answer the bells of one queue until a signal says stop."""
+    while not stopping.is_set():
+        connection = Redis.from_url(services.config.redis_url)
+        try:
+            worker = kind([queue], connection=connection, serializer=JSONSerializer, log_job_description=False)
+            worker.log.setLevel(logging.WARNING)
+            started(worker)
+            worker.work(logging_level="WARNING")
+        except RedisError as error:
+            log.warning("Redis is away (%s); trying again", type(error).__name__)
+        finally:
+            connection.close()
+        if not stopping.is_set():
+            time.sleep(1)
+
+
 def run(services: Services) -> None:
     """Answer bells until a signal says stop."""
     global _services
     _services = services
-    log.info("worker ready")
+    beside: dict[str, _SideWorker] = {}
+    main, *others = bells.LANES.values()
     with heartbeat.beating(services, process_name(), heartbeat.WORKER):
-        while not stopping.is_set():
-            _listen(services)
-            if not stopping.is_set():
-                time.sleep(1)
+        for queue in others:
+            threading.Thread(target=_lane, args=(services, queue, _SideWorker, partial(beside.__setitem__, queue)), name=queue, daemon=True).start()
+        log.info("worker ready")
+        _lane(services, main, _Worker, lambda _: None)
+        for worker in beside.values():
+            worker.idle.wait(durations.TURN)  # what is in hand ends its turn early; who waits for a bell is simply gone
+            with suppress(RedisError):
+                worker.register_death()  # type: ignore[no-untyped-call]
     services.call_log.close()
-
-
-def _listen(services: Services) -> None:
-    connection = Redis.from_url(services.config.redis_url)
-    try:
-        worker = _Worker([bells.QUEUE], connection=connection, serializer=JSONSerializer, log_job_description=False)
-        worker.log.setLevel(logging.WARNING)
-        worker.work(logging_level="WARNING")
-    except RedisError as error:
-        log.warning("Redis is away (%s); trying again", type(error).__name__)
-    finally:
-        connection.close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from plugin.domain.crm import Invoice, Row
@@ -21,7 +22,7 @@ _LINE_MONEY = ("quantity", "unit_amount", "discount_rate", "line_amount", "tax_a
 
 def draft_to_json(draft: Draft) -> dict[str, Any]:
     """Plain JSON values; money as text with every digit."""
-    plain_values: dict[str, Any] = _json(asdict(draft))
+    plain_values: dict[str, Any] = _json(draft)
     return plain_values
 
 
@@ -56,7 +57,7 @@ def as_draft(document: Document) -> Draft:
 
 def fingerprint(draft: Draft) -> str:
     """A stable hash of a draft's content: ids of lines and rows, and the writing of a number (2 or 2.00), do not matter."""
-    content = _json(asdict(draft), normal=True)
+    content = _json(draft, normal=True)
     # What later versions added counts where it says something: fingerprints that are kept stay equal.
     content = {name: value for name, value in content.items() if name not in _ADDED or value not in ("", "invoice")}
     content["lines"] = [{key: value for key, value in line.items() if key not in _NOT_CONTENT} for line in content["lines"]]
@@ -92,7 +93,7 @@ def _row(row: Row) -> list[Any]:
 
 
 def _known(kind: type[Draft | Line], stored: Mapping[str, Any]) -> dict[str, Any]:
-    names = {each.name for each in fields(kind)}
+    names = _names(kind)
     return {name: value for name, value in stored.items() if name in names}
 
 
@@ -103,13 +104,23 @@ def _line(stored: Mapping[str, Any]) -> Line:
 
 
 def _json(value: Any, *, normal: bool = False) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(each, normal=normal) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_json(each, normal=normal) for each in value]
+    """Without `asdict`, which copies everything deeply: this runs several times for every document."""
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, Decimal):
         return plain(value) if normal else str(value)
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, (list, tuple)):
+        return [_json(each, normal=normal) for each in value]
+    if isinstance(value, dict):
+        return {key: _json(each, normal=normal) for key, each in value.items()}
+    if isinstance(value, date):
+        return value.isoformat()
+    return {name: _json(getattr(value, name), normal=normal) for name in _names(type(value))}
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
 
 
 def _hash(content: Any) -> str:

@@ -9,24 +9,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from plugin import durations, jobs, leases
-from plugin.domain.problems import LATER, Problem
+from plugin.domain.problems import LATER, Problem, after
 from plugin.kinds import crm_id_of, kind_of
-from plugin.limits import Lane, process_name
+from plugin.limits import Lane, Wait, process_name
 from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
 from plugin.receiving import rhythm, sweeps
-from plugin.sending import invoiced, pull, resolve, send, settle
+from plugin.sending import invoiced, pull, read, resolve, send, settle
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs
-from plugin.sending.work import Work
+from plugin.sending.work import Ended, Work
 from plugin.services import Services
 from plugin.talking import books_of
+from plugin.xero.resource import WRITE_MOST
 
 log = logging.getLogger("plugin.sending")
 
@@ -49,9 +52,12 @@ def conduct(services: Services, organisation_id: int, should_stop: Callable[[], 
     fence = leases.take(services.db, bell, process_name(), services.now(), durations.LEASE / pace)
     if fence is None:
         return
+    held = 0.0
     try:
         with leases.renewed(services.db, bell, fence, services.now, pace):
-            _Turn(services, organisation_id, bell, fence, should_stop).run()
+            turn = _Turn(services, organisation_id, bell, fence, should_stop)
+            turn.run()
+            held = turn.held
     except leases.LeaseLost:
         log.warning("%s was taken over; what was in hand is left to its new conductor", bell)
         return
@@ -60,35 +66,58 @@ def conduct(services: Services, organisation_id: int, should_stop: Callable[[], 
     with services.db.reading() as session:
         more = jobs.anything_due(session, bell, KINDS, services.now())
     if more:
-        services.bells.ring(bell)
+        services.bells.ring(bell, held)
 
 
 def _orphans(session: Session, bell: str) -> bool:
     return bool(session.scalar(select(Job.id).where(Job.bell == bell, Job.state == "running").limit(1)))
 
 
+@dataclass
+class _Run:
+    """A claimed run. What the CRM says of it is being read already, on a thread beside the calls in flight."""
+
+    claimed: list[Job]
+    works: list[Work]
+    lane: Lane
+    reading: Future[list[Ended]] | None
+
+
 class _Turn:
-    """Ten seconds with the lease."""
+    """Ten seconds with the lease; more only while nobody else waits."""
 
     def __init__(self, services: Services, organisation_id: int, bell: str, fence: int, should_stop: Callable[[], bool]) -> None:
         self.services, self.organisation_id, self.bell, self.fence = services, organisation_id, bell, fence
         self.should_stop = should_stop
         self.flight: Flight | None = None
         self.nested = False
+        self.until = time.monotonic() + durations.TURN / services.config.pace
+        self.lane: Lane = "people"
+        self.ahead: _Run | None = None
+        #: How long until the limits let bulk go on, where they hold it back.
+        self.held = 0.0
+        self._reader = ThreadPoolExecutor(1, "ahead")
+        with services.db.reading() as session:
+            self.tenant_id = session.get_one(Organisation, organisation_id).tenant_id
 
     def run(self) -> None:
         with self.services.db.transaction() as tx:
             leases.check(tx, self.bell, self.fence)
             jobs.put_back_orphans(tx, self.bell, self.fence, self.services.now())
             resolve.close_left(tx, self.organisation_id, self.services.now())
-        until = time.monotonic() + durations.TURN / self.services.config.pace
         try:
-            while time.monotonic() < until and not self.should_stop():
-                if self._paused() or not (self._round(jobs.BULK) or self._sweep()):
-                    return
+            while not self._over():
+                if self._paused() or not (self._people_first() or self._round(jobs.BULK) or self._sweep()):
+                    break
+            if self.ahead is not None:
+                self._put_back([job.id for job in self.ahead.claimed], Problem("worker.stopping", after(0)))
         finally:
+            self._reader.shutdown(wait=False, cancel_futures=True)
             if self.flight is not None:
                 self.flight.close()
+
+    def _over(self) -> bool:
+        return self.should_stop() or (time.monotonic() >= self.until and self.services.bells.others_wait(self.bell))
 
     def _paused(self) -> bool:
         """Xero asked for a pause: everything due waits until then, and nobody spins meanwhile."""
@@ -105,13 +134,20 @@ class _Turn:
             )
         return True
 
+    def _people_first(self) -> bool:
+        """Orders of people in a round of their own, in their lane. False when none was due."""
+        with self.services.db.reading() as session:
+            waiting = jobs.anything_due(session, self.bell, KINDS, self.services.now(), jobs.PEOPLE)
+        return waiting and self._round(jobs.PEOPLE)
+
     def _round(self, priority: int) -> bool:
-        """Claim a run and carry it through. False when nothing was due."""
-        claimed = self._claim(jobs.PULL, PULL_MOST, priority) + self._claim(jobs.INVOICED, SEND_MOST, priority) + self._claim(jobs.SEND, SEND_MOST, priority)
-        if not claimed:
+        """Claim a run, or take the one that was read ahead, and carry it through. False when nothing was due."""
+        run, self.ahead = (self.ahead, None) if priority == jobs.BULK and self.ahead is not None else (self._begin(priority), self.ahead)
+        if run is None:
             return False
+        claimed, self.lane = run.claimed, run.lane
         try:
-            self._carry(claimed)
+            self._carry(run)
         except leases.LeaseLost:
             raise
         except Problem as problem:
@@ -133,10 +169,44 @@ class _Turn:
         sweeps.sweep(self._flight_through(connection), due[0])
         return True
 
+    def _begin(self, priority: int) -> _Run | None:
+        """Claim a run and start to read it. What a call left open is not read before it is settled."""
+        most = self._most(priority)
+        claimed = self._claim(jobs.PULL, PULL_MOST, priority) + self._claim(jobs.INVOICED, most, priority) + self._claim(jobs.SEND, most, priority)
+        if not claimed:
+            return None
+        works = self._works(claimed)
+        lane: Lane = "people" if priority == jobs.PEOPLE else "bulk"
+        fresh = [one for one in works if one.job.kind == jobs.SEND and one.job.call_id is None]
+        reading = self._reader.submit(read.read, self.services, fresh, lane) if fresh else None
+        return _Run(claimed, works, lane, reading)
+
+    def _most(self, priority: int) -> int:
+        """As many as the minute has calls for, beside those that wait already: work is claimed and read when it can also be sent."""
+        if priority == jobs.PEOPLE:
+            return SEND_MOST
+        try:
+            room = self.services.xero_limits.room(self.tenant_id)
+        except Problem:
+            return SEND_MOST  # without Redis nothing goes, and each job says so
+        if isinstance(room, Wait):
+            self.held = room.seconds
+            return 0
+        self.held = 0.0
+        planned = self.flight.planned if self.flight is not None else 0
+        return max(0, min(SEND_MOST, (room - planned) * WRITE_MOST))
+
     def _claim(self, kind: str, most: int, priority: int) -> list[Job]:
+        if most <= 0:
+            return []
+        limits, now = self.services.xero_limits, self.services.now()
+        with self.services.db.reading() as session:
+            if not jobs.anything_due(session, self.bell, (kind,), now, priority):
+                return []
+        last = limits.last_portal(self.tenant_id)
         with self.services.db.transaction() as tx:
             leases.check(tx, self.bell, self.fence)
-            claimed = jobs.claim(tx, self.bell, (kind,), self.services.now(), self.fence, most, priority)
+            claimed = jobs.claim(tx, self.bell, (kind,), now, self.fence, most, priority, together=WRITE_MOST, after_portal=last)
             ids = [job.id for job in claimed]
             for start in range(0, len(ids), 500):
                 tx.execute(
@@ -145,26 +215,29 @@ class _Turn:
                     .values(outcome="running")
                     .execution_options(synchronize_session=False)
                 )
+        if claimed:
+            limits.served(self.tenant_id, claimed[-1].portal_id)
         return claimed
 
-    def _carry(self, claimed: Sequence[Job]) -> None:
-        works = self._works(claimed)
+    def _carry(self, run: _Run) -> None:
+        works = run.works
         if not works:
             return
         flight = self._flight(works[0].ready)
-        lane: Lane = "bulk" if all(one.job.priority == jobs.BULK for one in works) else "people"
-        fresh = settle.settle(flight, [one for one in works if one.job.call_id is not None], lane)
+        fresh = settle.settle(flight, [one for one in works if one.job.call_id is not None], run.lane)
         open_ids = {one.job.id for one in works if one.job.call_id is not None}
         going = [one for one in works if one.job.id not in open_ids or one.job.id in fresh]
         pulls = [one for one in going if one.job.kind == jobs.PULL]
         sends = [one for one in going if one.job.kind == jobs.SEND]
         quotes = [one for one in going if one.job.kind == jobs.INVOICED]
         if pulls:
-            pull.pull(flight, pulls, lane)
+            pull.pull(flight, pulls, run.lane)
         if sends:
-            send.send(flight, sends, lane)
+            ended = run.reading.result() if run.reading is not None else []
+            ended += read.read(self.services, [one for one in sends if one.job.id in open_ids], run.lane)
+            send.send(flight, sends, run.lane, ended)
         if quotes:
-            invoiced.carry(flight, quotes, lane)
+            invoiced.carry(flight, quotes, run.lane)
 
     def _works(self, claimed: Sequence[Job]) -> list[Work]:
         """Each job with its portal's choices; portals that may not send keep their jobs waiting, with the reason."""
@@ -207,17 +280,17 @@ class _Turn:
         return self.flight
 
     def _between(self) -> None:
-        """Between two calls of a bulk run: orders of people go first, in a round of their own."""
+        """Between two calls of a bulk run: orders of people go first, in a round of their own; then the next run is read ahead."""
         if self.nested:
             return
-        with self.services.db.reading() as session:
-            waiting = jobs.anything_due(session, self.bell, KINDS, self.services.now(), jobs.PEOPLE)
-        if waiting:
-            self.nested = True
-            try:
-                self._round(jobs.PEOPLE)
-            finally:
-                self.nested = False
+        lane = self.lane
+        self.nested = True
+        try:
+            self._people_first()
+        finally:
+            self.nested, self.lane = False, lane
+        if lane == "bulk" and self.ahead is None and not self._over():
+            self.ahead = self._begin(jobs.BULK)
 
     def _put_back(self, job_ids: list[int], problem: Problem) -> None:
         now = self.services.now()

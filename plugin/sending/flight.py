@@ -64,6 +64,8 @@ class Flight:
     fence: int
     should_stop: Callable[[], bool]
     between: Callable[[], None] = lambda: None
+    #: Calls that wait for their start.
+    planned: int = 0
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "xero"))
 
     def close(self) -> None:
@@ -85,8 +87,9 @@ class Flight:
             for future in done:
                 stopped_by = self._land(flying.pop(future), future, waiting) or stopped_by
             if time.monotonic() - looked > PEOPLE_EVERY:
-                looked = time.monotonic()
+                looked, self.planned = time.monotonic(), len(waiting)
                 self.between()
+        self.planned = 0
 
     def _launch(self, waiting: deque[Plan], flying: dict[Future[Answer], Plan], lane: Lane) -> Wait | Problem | None:
         """Start what may start now. Returns why the next one may not."""

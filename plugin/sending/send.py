@@ -19,7 +19,7 @@ from plugin.domain.problems import LATER, Problem, after
 from plugin.kinds import QUOTE, Kind
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
-from plugin.sending import invoiced, quoted, read, steps
+from plugin.sending import invoiced, quoted, steps
 from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, today_of
@@ -97,10 +97,10 @@ def _seen_unchanged(recorder: Recorder, one: Work, link: Link) -> None:
         order_write_back(recorder, one.job, link, anew=one.proved)
 
 
-def send(flight: Flight, works: Sequence[Work], lane: Lane) -> None:
-    """Carry these documents to Xero. Every job ends recorded: sent, unchanged, a problem, or waiting again."""
+def send(flight: Flight, works: Sequence[Work], lane: Lane, ended: Sequence[Ended]) -> None:
+    """Carry documents that were read to Xero; `ended` are those that go no further. Every job ends recorded: sent, unchanged, a problem, or waiting again."""
     run = _Run(flight, lane)
-    going = _without(run, works, read.read(flight.services, works, lane))
+    going = _without(run, works, ended)
     if not going:
         return
     quoted.attach(flight.services, going)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from json.encoder import encode_basestring
 
 
 def encode(value: object) -> bytes:
@@ -18,14 +18,16 @@ def encode(value: object) -> bytes:
 
 
 def _json(value: object) -> str:
-    if isinstance(value, (bool, str)):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, (int, Decimal)):
         return number(Decimal(value))
     if isinstance(value, date):
         return f'"{value.isoformat()[:10]}"'
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{_json(str(name))}:{_json(one)}" for name, one in value.items()) + "}"
+        return "{" + ",".join(f"{encode_basestring(str(name))}:{_json(one)}" for name, one in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(_json(one) for one in value) + "]"
     raise TypeError(f"{type(value).__name__} does not belong in a body for Xero")
@@ -50,11 +52,15 @@ def decimals(value: Decimal, most: int) -> Decimal:
 
 def one_line(value: str, most: int) -> str:
     """Composed (NFC), every run of white space and control characters one space, trimmed, cut."""
+    if value.isascii() and value.isprintable():
+        return " ".join(value.split())[:most].rstrip()
     kept = (" " if char.isspace() or unicodedata.category(char) in ("Cc", "Cs") else char for char in unicodedata.normalize("NFC", value))
     return " ".join("".join(kept).split())[:most].rstrip()
 
 
 def many_lines(value: str, most: int) -> str:
     """Plain text with line ends and tabs kept and other control characters stripped (X§13.3), trimmed, cut."""
+    if value.isprintable():
+        return value.strip()[:most].rstrip()
     plain = value.replace("\r\n", "\n").replace("\r", "\n")
     return "".join(char for char in plain if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs")).strip()[:most].rstrip()

@@ -111,5 +111,5 @@ def _messages(node: object, key: str) -> Iterator[str]:
     elif isinstance(node, dict):
         yield from (found for one in objects(node.get(key)) if (found := text(one.get("Message")).strip()))
         for name, value in node.items():
-            if name != key:
+            if name != key and isinstance(value, (dict, list)):
                 yield from _messages(value, key)
