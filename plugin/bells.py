@@ -82,7 +82,7 @@ class Bells:
             if not due:
                 time.sleep(GAP_SECONDS / 2)
             for bell in due:
-                self._send(queues[bell.partition(":")[0]], bell)
+                self._send(queues.get(bell.partition(":")[0], queues["organisation"]), bell)
 
     def _due_now(self) -> bool:
         """Move what was asked for later and is due to what is to be rung. Is there any?"""

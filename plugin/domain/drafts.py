@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
-from functools import cache
 from typing import Any
 
 from plugin.domain.crm import Invoice, Row
@@ -17,6 +16,7 @@ from plugin.domain.money import plain
 
 _ADDED = ("kind", "title", "summary", "terms", "mark")
 _NOT_CONTENT = ("id", "row_id", "item_id", "line_amount", "tax_amount")
+_NAMES: dict[type[Any], tuple[str, ...]] = {kind: tuple(each.name for each in fields(kind)) for kind in (Draft, Line, Tracking)}
 _LINE_MONEY = ("quantity", "unit_amount", "discount_rate", "line_amount", "tax_amount", "discount_amount")
 
 
@@ -93,7 +93,7 @@ def _row(row: Row) -> list[Any]:
 
 
 def _known(kind: type[Draft | Line], stored: Mapping[str, Any]) -> dict[str, Any]:
-    names = _names(kind)
+    names = _NAMES[kind]
     return {name: value for name, value in stored.items() if name in names}
 
 
@@ -115,12 +115,7 @@ def _json(value: Any, *, normal: bool = False) -> Any:
         return {key: _json(each, normal=normal) for key, each in value.items()}
     if isinstance(value, date):
         return value.isoformat()
-    return {name: _json(getattr(value, name), normal=normal) for name in _names(type(value))}
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+    return {name: _json(getattr(value, name), normal=normal) for name in _NAMES[type(value)]}
 
 
 def _hash(content: Any) -> str:
