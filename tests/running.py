@@ -60,7 +60,7 @@ class Running:
         self.web = self._start("web", web)
         self.workers = [self._start(f"worker-{number}", ["-m", "flask", "--app", "wsgi", "worker"]) for number in range(workers)]
         self.sweep = self._start("sweep", ["-m", "flask", "--app", "wsgi", "sweep"])
-        until(lambda: requests.get(f"{self.url}/healthz", timeout=15).ok, 120)
+        until(lambda: requests.get(f"{self.url}/healthz", timeout=15).ok, 300)
 
     def _start(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("wb") as file:
