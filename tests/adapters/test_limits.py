@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from redis import Redis
 
 from plugin.domain.problems import Problem
 from plugin.limits import Bitrix24Limits, Slot, Wait, XeroLimits, patient_redis
+
+#: The minute lasts two seconds where a test has to see its end.
+PACE = 30.0
 
 
 @pytest.fixture
@@ -97,6 +101,122 @@ def test_a_pause_holds_everybody_for_that_long(limits: XeroLimits) -> None:
     assert 24 < wait.seconds <= 26
 
 
+def test_a_call_counts_until_a_minute_after_its_answer(redis: Redis) -> None:
+    """Whenever it arrived in between: sixty that leave early and arrive late never meet sixty that come a minute after the first left."""
+    limits, organisation = XeroLimits(redis, PACE), tenant()
+    known(limits, organisation)
+    first = taken(limits, organisation)
+    for _ in range(58):
+        limits.give_back(taken(limits, organisation), minute_left=None, day_left=None)
+    time.sleep(1.2)
+    limits.give_back(first, minute_left=None, day_left=None)
+    time.sleep(0.9)  # 2.1 s of 2 since it left, 0.9 since it was answered
+    for _ in range(59):
+        limits.give_back(taken(limits, organisation), minute_left=None, day_left=None)
+    assert isinstance(limits.take(organisation, "people"), Wait)
+
+
+def test_an_emptied_redis_does_not_forget_what_this_process_has_in_the_air(redis: Redis, limits: XeroLimits) -> None:
+    organisation = tenant()
+    known(limits, organisation)
+    for _ in range(5):
+        taken(limits, organisation)
+    redis.delete(*redis.keys(f"xero:{organisation}:*"))
+    assert isinstance(limits.take(organisation, "people"), Wait)
+
+
+def test_an_emptied_redis_is_told_by_every_process_what_it_has_in_the_air(redis: Redis) -> None:
+    limits, others, organisation = XeroLimits(redis, PACE), XeroLimits(redis, PACE), tenant()
+    known(limits, organisation)
+    for _ in range(5):
+        taken(others, organisation)
+    redis.delete(*redis.keys(f"xero:{organisation}:*"))
+    time.sleep(0.3)  # a second, of thirty times the speed, and some more
+    assert isinstance(limits.take(organisation, "people"), Wait)
+
+
+def test_until_two_seconds_have_passed_an_empty_limiter_lets_one_call_go_at_a_time(limits: XeroLimits) -> None:
+    organisation = tenant()
+    limits.give_back(taken(limits, organisation), minute_left=59, day_left=4999)
+    taken(limits, organisation)
+    wait = limits.take(organisation, "people")
+    assert isinstance(wait, Wait)
+    assert wait.why == "unknown"
+
+
+def test_a_second_installation_is_believed_and_what_is_in_the_air_is_left_out(limits: XeroLimits) -> None:
+    """It has used forty of the minute that we know nothing of; three of our calls are on their way."""
+    organisation = tenant()
+    known(limits, organisation)
+    flying = [taken(limits, organisation) for _ in range(3)]
+    limits.give_back(taken(limits, organisation), minute_left=15, day_left=3000)
+    allowed = 0
+    for slot in flying:
+        limits.give_back(slot, minute_left=None, day_left=None)
+    while isinstance(more := limits.take(organisation, "people"), Slot):
+        allowed += 1
+        limits.give_back(more, minute_left=None, day_left=None)
+    assert allowed <= 15 - len(flying)
+    assert limits.allowance(organisation)["day"] is not None
+
+
+def test_the_last_calls_of_the_day_are_not_given_twice(limits: XeroLimits) -> None:
+    """An answer speaks of the moment it was made: what left later is not in it."""
+    organisation = tenant()
+    limits.give_back(taken(limits, organisation), minute_left=59, day_left=3)
+    limits._redis.hset(f"xero:{organisation}:state", "born", 0)
+    flying = [taken(limits, organisation) for _ in range(3)]
+    limits.give_back(flying[0], minute_left=58, day_left=2)
+    wait = limits.take(organisation, "people")
+    assert isinstance(wait, Wait)
+    assert wait.why == "day"
+
+
+def test_the_fifth_slot_is_lent_to_slow_calls_while_no_person_wants_it(redis: Redis) -> None:
+    limits, organisation = XeroLimits(redis, PACE), tenant()
+    known(limits, organisation)
+    flying = [taken(limits, organisation, "bulk") for _ in range(4)]
+    assert isinstance(limits.take(organisation, "bulk"), Wait)
+    time.sleep(0.1)
+    flying.append(taken(limits, organisation, "bulk"))
+    assert isinstance(limits.take(organisation, "people"), Wait)  # who comes now waits for the next answer
+    limits.give_back(flying.pop(), minute_left=None, day_left=None)
+    time.sleep(0.1)
+    assert isinstance(limits.take(organisation, "bulk"), Wait)
+    taken(limits, organisation, "people")
+
+
+def test_the_apps_own_minute_closes_every_organisation(limits: XeroLimits) -> None:
+    mine, other = tenant(), tenant()
+    known(limits, mine)
+    known(limits, other)
+    limits.give_back(taken(limits, mine), minute_left=50, day_left=100, hold=0.4, why="xero.limit_app")
+    wait = limits.take(other, "people")
+    assert isinstance(wait, Wait)
+    assert wait.why == "app"
+    time.sleep(0.5)
+    taken(limits, other)
+
+
+def test_too_many_at_once_pauses_one_organisation_only(limits: XeroLimits) -> None:
+    mine, other = tenant(), tenant()
+    known(limits, mine)
+    known(limits, other)
+    limits.give_back(taken(limits, mine), minute_left=50, day_left=100, hold=2, why="xero.limit_concurrent")
+    assert isinstance(limits.take(mine, "people"), Wait)
+    taken(limits, other)
+
+
+def test_room_says_how_much_bulk_may_claim_and_how_long_to_wait_for_more(limits: XeroLimits) -> None:
+    organisation = tenant()
+    known(limits, organisation, minute_left=60)
+    assert limits.room(organisation) == 53
+    limits.give_back(taken(limits, organisation), minute_left=3, day_left=4000)
+    room = limits.room(organisation)
+    assert isinstance(room, Wait)
+    assert 50 < room.seconds < 61
+
+
 def test_without_redis_nothing_is_sent_and_it_says_so_at_once() -> None:
     limits = XeroLimits(patient_redis("unix:///nowhere/at/all.sock"))
     started = time.monotonic()
@@ -135,6 +255,39 @@ def test_eight_processes_never_exceed_five_at_once_nor_sixty_a_minute(redis_url:
     at_once = max(sum(began <= moment < ended for began, ended in calls) for moment, _ in calls)
     assert at_once <= 5
     assert len(calls) == 59  # one of the sixty told us what was left
+
+
+def _arrive(url: str, organisation: str, seconds: float, found: multiprocessing.Queue[list[float]]) -> None:
+    """Calls that arrive at some moment between their start and their answer, as on a machine that is busy."""
+    limits, chance, arrived = XeroLimits(patient_redis(url), PACE), random.Random(), []
+    end = time.time() + seconds
+    while time.time() < end:
+        slot = limits.take(organisation, "people")
+        if isinstance(slot, Wait):
+            time.sleep(min(slot.seconds, 0.05))
+            continue
+        time.sleep(chance.uniform(0, 0.06))
+        arrived.append(time.time())
+        time.sleep(chance.uniform(0, 0.02))
+        limits.give_back(slot, minute_left=None, day_left=None)
+    found.put(arrived)
+
+
+def test_no_minute_of_xeros_holds_more_than_sixty_whatever_is_slow(redis_url: str, limits: XeroLimits) -> None:
+    """Eight processes over several minutes, of two seconds each."""
+    organisation = tenant()
+    known(limits, organisation)
+    spawn = multiprocessing.get_context("spawn")
+    found: multiprocessing.Queue[list[float]] = spawn.Queue()
+    workers = [spawn.Process(target=_arrive, args=(redis_url, organisation, 7.0, found)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    arrived = sorted(moment for _ in workers for moment in found.get(timeout=60))
+    for worker in workers:
+        worker.join()
+    most = max(sum(first <= other < first + 60 / PACE for other in arrived) for first in arrived)
+    assert most <= 60
+    assert len(arrived) > 100
 
 
 def test_bitrix24s_bucket_keeps_its_upper_part_for_people(redis: Redis) -> None:
