@@ -338,7 +338,7 @@ class XeroLimits:
         """What is left of minute and day as the headers said last, for the pages; nothing when Redis is away."""
         try:
             seconds, micro = self._redis.time()
-            log, _, name = self._keys(tenant)
+            log, _, name = self._keys(tenant)[:3]
             state: Any = self._redis.hgetall(name)
             now = seconds * 1000 + micro // 1000
             used: Any = self._redis.zcount(log, now - self._ms(WINDOW_MS), "+inf")
