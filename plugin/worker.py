@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
@@ -125,6 +124,4 @@ def run(services: Services) -> None:
         _lane(services, main, _Worker, lambda _: None)
         for worker in beside.values():
             worker.idle.wait(durations.TURN)  # what is in hand ends its turn early; who waits for a bell is simply gone
-            with suppress(RedisError):
-                worker.register_death()  # type: ignore[no-untyped-call]
     services.call_log.close()
