@@ -16,6 +16,7 @@ COPY plugin plugin
 COPY migrations migrations
 COPY templates templates
 COPY static static
+COPY docs/users.md docs/users.md
 COPY --from=pages /pages/node_modules/htmx.org/dist/htmx.min.js static/vendor/htmx.min.js
 COPY --from=pages /pages/node_modules/@bitrix24/b24jssdk/dist/umd/index.min.js static/vendor/b24jssdk.js
 COPY translations translations

@@ -254,6 +254,7 @@ def _shown(batch: Batch, counts: dict[str, int], now: datetime, **rest: Any) -> 
         waiting=waiting,
         per_minute=per_minute,
         seconds_left=seconds_left,
+        seconds=((batch.finished_at or now) - batch.confirmed_at).total_seconds() if batch.confirmed_at is not None else None,
         filter_words=Told(batch.problem_code, batch.problem_params or {}) if batch.problem_code else None,
         **rest,
     )

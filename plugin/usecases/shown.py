@@ -307,6 +307,7 @@ class BatchShown:
     waiting: int
     per_minute: float | None = None
     seconds_left: int | None = None
+    seconds: float | None = None  # from the confirmation to its end, or until now
     listed: bool = True  # up to 200 are listed in full; more are shown as counts, each openable
     documents: tuple[BatchDocument, ...] = ()
     groups: tuple[ProblemGroup, ...] = ()

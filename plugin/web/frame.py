@@ -6,7 +6,7 @@ from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 
 from plugin.usecases import NotHere, connect_xero, first_sync, open_app, rights
-from plugin.web import activity, batches, calls, cards, dashboard, failures, invoices, self_test, settings
+from plugin.web import activity, batches, calls, cards, dashboard, failures, guide, invoices, self_test, settings
 from plugin.web.connection import connection_page, still_waiting
 from plugin.web.frame_pass import HEADER, PassRefused
 from plugin.web.here import passes, services, shown_pass, visitor
@@ -71,4 +71,5 @@ blueprint.register_blueprint(activity.blueprint)
 blueprint.register_blueprint(dashboard.blueprint)
 blueprint.register_blueprint(calls.blueprint)
 blueprint.register_blueprint(self_test.blueprint)
+blueprint.register_blueprint(guide.blueprint)
 blueprint.register_blueprint(settings.blueprint)

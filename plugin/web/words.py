@@ -159,6 +159,9 @@ SELF_TEST_STATE = {
 
 STEPS = (_("Organisation"), _("Ledgers"), _("Stages"), _("Taxes"), _("Check"))
 
+#: The chapter of the guide that explains each step.
+HELP_OF_STEP = {1: "numbers", 2: "products", 3: "stages-and-statuses", 4: "the-same-total-to-the-cent", 5: "the-first-synchronisation"}
+
 SYNC_STAGES = {
     "accounts": _("Reading accounts"),
     "taxes": _("Reading tax rates"),
@@ -204,6 +207,7 @@ WORDS: dict[str, Any] = {
     "SELF_TEST_STATE": SELF_TEST_STATE,
     "CAUSES": CAUSES,
     "STEPS": STEPS,
+    "HELP_OF_STEP": HELP_OF_STEP,
     "SYNC_STAGES": SYNC_STAGES,
     "NUMBER_POLICIES": NUMBER_POLICIES,
     "ITEM_CODES": ITEM_CODES,

@@ -11,7 +11,17 @@ from plugin.usecases import NotHere, activity_log, open_app
 from plugin.web.frame_pass import HEADER
 from tests.web.conftest import SIONE, Site
 
-FILLED = {"batch_id": 1, "crm_id": 1, "document": "invoice", "customer": "company", "customer_id": 1, "number": 1, "pair_id": 1, "failure_id": 1}
+FILLED: dict[str, object] = {
+    "batch_id": 1,
+    "crm_id": 1,
+    "document": "invoice",
+    "customer": "company",
+    "customer_id": 1,
+    "number": 1,
+    "pair_id": 1,
+    "failure_id": 1,
+    "name": "numbers",
+}
 
 
 def _addresses(site: Site, prefix: str) -> list[tuple[str, str]]:
