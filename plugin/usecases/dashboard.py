@@ -23,7 +23,7 @@ from plugin.usecases.invoice_states import zone
 from plugin.usecases.shown import Dashboard, Reactions, Seen, Speed, Told, Upcoming
 
 #: What counts as sent today.
-_ARRIVED = ("activity.created", "activity.updated_in_xero", "activity.linked")
+_ARRIVED = ("activity.created", "activity.updated_in_xero")
 #: Work that is shown as waiting: what people and partners ordered, not our own notes.
 _WORK = (jobs.SEND, jobs.PULL, jobs.WRITE_BACK)
 HOURS, DAYS = 24, 7
