@@ -130,10 +130,54 @@ def test_a_newcomer_sends_invoices_and_sees_one_come_back_paid(walk: Walk) -> No
     walk.app.get_by_role("link", name="Invoices", exact=True).click()
     expect(walk.app.get_by_role("row").filter(has_text="HV-1053").get_by_text("Paid").first).to_be_visible(timeout=20_000)
 
-    for name in ("Batches", "Activity", "Settings"):
+    for name in ("Dashboard", "Batches", "Activity", "Settings", "Help"):
         walk.app.get_by_role("link", name=name, exact=True).click()
         expect(walk.app.get_by_role("heading", name=name).first).to_be_visible()
         walk.looks_right(name)
     walk.hurry()
     assert time.monotonic() - started < 180
+    take_files(walk)
+    prove(walk)
     assert walk.faults == []
+
+
+def take_files(walk: Walk) -> None:
+    """The activity as files, out of a frame without cookies; no address carries anything of value."""
+    walk.app.get_by_role("link", name="Activity", exact=True).click()
+    walk.app.get_by_role("searchbox", name="Search in all sentences").fill("HV-1053")
+    expect(walk.app.get_by_text("HV-1056")).to_have_count(0)
+    for button, begin in (("CSV", b"\xef\xbb\xbfWhen"), ("Excel", b"PK")):
+        with walk.page.expect_download() as download:
+            walk.app.get_by_role("button", name=button).click()
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(begin), content[:80]
+        assert "?" not in download.value.url
+        if button == "CSV":
+            assert "HV-1053" in content.decode()
+            assert "HV-1056" not in content.decode()
+    expect(walk.app.get_by_role("heading", name="Activity").first).to_be_visible()
+
+
+def prove(walk: Walk) -> None:
+    """The dashboard moves by itself and leads on; a test event finds its way through the portal's own queue."""
+    walk.app.get_by_role("link", name="Dashboard", exact=True).click()
+    expect(walk.app.get_by_text("1 worker is at work")).to_be_visible()
+    walk.sandbox.xero.edit(walk.sandbox.xero.invoice("HV-1056").id, Status="AUTHORISED")
+    walk.app.get_by_role("link", name="Calls", exact=True).click()
+    walk.app.get_by_role("searchbox", name="Search by document or request").fill("HV-1056")
+    walk.app.get_by_role("searchbox", name="Search by document or request").press("Enter")
+    walk.app.get_by_role("link", name="PUT").first.click()
+    expect(walk.app.get_by_role("heading", name="What was answered")).to_be_visible()
+    walk.looks_right("call")
+    walk.app.get_by_role("link", name="Back to the calls").click()
+    expect(walk.app.get_by_role("searchbox", name="Search by document or request")).to_be_visible()
+    walk.looks_right("calls")
+    walk.app.get_by_role("link", name="Dashboard", exact=True).click()
+    walk.app.get_by_role("link", name="Self-test", exact=True).click()
+    walk.app.get_by_role("button", name="Run the self-test").click()
+    expect(walk.app.get_by_text("Everything is fine").first).to_be_visible(timeout=40_000)
+    walk.looks_right("self-test")
+    walk.app.get_by_role("link", name="Help", exact=True).click()
+    walk.app.get_by_role("link", name="Stages and statuses").click()
+    expect(walk.app.get_by_text("When you send").first).to_be_visible()
+    walk.looks_right("help")
