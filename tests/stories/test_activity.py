@@ -20,19 +20,19 @@ from tests.stories.patience import PatientOffice
 from tests.stories.test_rights import own_of
 
 
-def sentences(person: Person, **filters: str) -> list[str]:
+def sentences(person: Person, /, **filters: str) -> list[str]:
     """What the list says, newest first."""
     answer = person.get("/app/activity/list", **filters)
     assert answer.status_code == 200, answer.text
     return re.findall(r"</time>\s*<p>([^<]*)</p>", answer.text)
 
 
-def export(office: Office, person: Person, format: str, **filters: str) -> bytes:
+def export(office: Office, person: Person, format: str, /, **filters: str) -> bytes:
     """The file, asked for as the page's own form does: with the pass in the body, and none in a header."""
-    answer = office.client.post("/app/activity/export", data={"format": format, "frame_pass": person.frame_pass, **filters})
-    assert answer.status_code == 200, answer.text
-    assert "attachment" in answer.headers["Content-Disposition"]
-    return answer.data
+    with office.client.post("/app/activity/export", data={"format": format, "frame_pass": person.frame_pass, **filters}) as answer:
+        assert answer.status_code == 200, answer.text
+        assert "attachment" in answer.headers["Content-Disposition"]
+        return answer.data
 
 
 def table(raw: bytes) -> list[list[str]]:

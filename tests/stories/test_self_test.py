@@ -125,7 +125,7 @@ def test_a_run_that_died_does_not_run_for_ever_and_few_are_kept(patient_office: 
     with office.services.db.transaction() as tx:
         for days in range(40):
             at = now - timedelta(days=40 - days)
-            tx.add(SelfTest(portal_id=alice.portal_id, steps=[], started_at=at, finished_at=at if days < 39 else None))
+            tx.add(SelfTest(portal_id=alice.portal_id, steps=[{"name": "portal", "state": "running"}], started_at=at, finished_at=at if days < 39 else None))
     run(office, alice)
     with office.services.db.reading() as session:
         rows = session.scalars(select(SelfTest)).all()
