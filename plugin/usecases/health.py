@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from plugin import heartbeat
 from plugin.models import Batch, Callback, Connection, Job, Portal
 from plugin.receiving import rhythm
 from plugin.services import Services
@@ -37,6 +38,7 @@ def metrics(services: Services) -> str:
         callbacks = session.scalar(select(func.count()).select_from(Callback))
         open_callbacks = session.scalar(select(func.count()).select_from(Callback).where(Callback.done_at.is_(None)))
         without_news = rhythm.silent(session)
+        workers, sweeps = (heartbeat.alive(session, kind, services.now(), services.config.pace).count for kind in (heartbeat.WORKER, heartbeat.SWEEP))
     waited = (services.now() - oldest).total_seconds() if oldest else 0.0
     lines += [
         f"tallybridge_oldest_due_seconds {waited:.1f}",
@@ -47,6 +49,8 @@ def metrics(services: Services) -> str:
         f"tallybridge_batches_running {batches}",
         f"tallybridge_callbacks_kept {callbacks}",
         f"tallybridge_callbacks_open {open_callbacks}",
+        f"tallybridge_workers_alive {workers}",
+        f"tallybridge_sweeps_alive {sweeps}",
         f"tallybridge_redis_up {int(services.redis_answers())}",
     ]
     for name, count in sorted(services.counts.read().items()):
