@@ -24,8 +24,7 @@ from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, today_of
 from plugin.sending.resolve import Resolver, close_call
-from plugin.sending.settle import elements_of
-from plugin.sending.work import Ended, Work, by_kind
+from plugin.sending.work import Ended, Work, by_kind, elements_of
 from plugin.wire import Answer
 from plugin.xero.errors import problem_of_errors
 from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, Change

@@ -16,8 +16,9 @@ from plugin.domain.ledger import Document, Outcome
 from plugin.domain.problems import LATER, Problem
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
+from plugin.sending import send
 from plugin.sending.flight import Flight, Plan
-from plugin.sending.work import Work
+from plugin.sending.work import Work, elements_of
 
 
 def settle(flight: Flight, works: Sequence[Work], lane: Lane) -> set[int]:
@@ -55,7 +56,6 @@ def _clear(flight: Flight, job_ids: set[int]) -> None:
 
 def _repeat(flight: Flight, call: Call, group: list[Work]) -> Plan:
     """The same row: the same bytes under the same key. Xero answers as it did, or does the work now."""
-    from plugin.sending import send
 
     def refuse(_call: Call | None, problem: Problem) -> None:
         if problem.code == "xero.key_reused":
@@ -79,8 +79,6 @@ def _repeat(flight: Flight, call: Call, group: list[Work]) -> Plan:
 
 def _look(flight: Flight, call: Call, group: list[Work]) -> set[int]:
     """What our app made since shortly before the call was sent: the documents that carry our marks were made by it."""
-    from plugin.sending import send
-
     if call.operation != "create":
         # An update is compared with what Xero holds before it is made, so it may simply be worked on again.
         _close_unanswered(flight, call, group)
@@ -102,13 +100,6 @@ def _look(flight: Flight, call: Call, group: list[Work]) -> set[int]:
     left = [one for one in group if one.job.id not in made]
     _close_unanswered(flight, call, left)
     return {one.job.id for one in left} - send.end_hopeless(flight, left)
-
-
-def elements_of(call: Call, works: Sequence[Work]) -> list[tuple[Work, dict[str, Any]]]:
-    """Each of these works with its element of the call. By subject, for an order that was given again has another job."""
-    by_subject = {(one.job.portal_id, one.job.subject): one for one in works}
-    pairs = ((by_subject.get((element["portal"], element["subject"])), element) for element in call.elements)
-    return [(one, element) for one, element in pairs if one is not None]
 
 
 def _of_mark(element: dict[str, Any], found: Sequence[Document]) -> Document | None:

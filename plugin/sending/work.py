@@ -11,7 +11,7 @@ from plugin.domain.crm import Customer, Invoice, Product
 from plugin.domain.ledger import Draft
 from plugin.domain.problems import Problem
 from plugin.kinds import Kind
-from plugin.models import Job, Link
+from plugin.models import Call, Job, Link
 from plugin.portals import Ready
 
 
@@ -98,3 +98,10 @@ def by_portal(works: Sequence[Work]) -> dict[int, list[Work]]:
     for one in works:
         groups.setdefault(one.job.portal_id, []).append(one)
     return groups
+
+
+def elements_of(call: Call, works: Sequence[Work]) -> list[tuple[Work, dict[str, Any]]]:
+    """Each of these works with its element of the call. By subject, for an order that was given again has another job."""
+    by_subject = {(one.job.portal_id, one.job.subject): one for one in works}
+    pairs = ((by_subject.get((element["portal"], element["subject"])), element) for element in call.elements)
+    return [(one, element) for one, element in pairs if one is not None]

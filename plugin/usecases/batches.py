@@ -33,7 +33,7 @@ DONE = ("created", "updated", "unchanged")
 def confirm(services: Services, visitor: Visitor, batch_id: int) -> None:
     """Now it goes: an order for every document that can go. Confirming twice orders nothing new."""
     with services.db.transaction() as tx:
-        start(services, tx, visitor, _own(tx, visitor, batch_id))
+        start(services, tx, visitor, own(tx, visitor, batch_id))
 
 
 def start(services: Services, tx: Transaction, visitor: Visitor, batch: Batch) -> None:
@@ -102,7 +102,7 @@ def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
     """Stop what has not been sent yet. Work that another batch also waits for goes on for that one."""
     now = services.now()
     with services.db.transaction() as tx:
-        batch = _own(tx, visitor, batch_id)
+        batch = own(tx, visitor, batch_id)
         if batch.state in ("preparing", "to_confirm"):
             batch.state, batch.finished_at = "cancelled", now
             return
@@ -138,21 +138,7 @@ def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
         jobs.end_batches(tx, [batch_id], now)
 
 
-def send_again(services: Services, visitor: Visitor, batch_id: int) -> int:
-    """A new batch of the failed ones; nothing goes before it is confirmed."""
-    from plugin.usecases import send_to_xero
-
-    with services.db.reading() as session:
-        batch = _own(session, visitor, batch_id)
-        failed = list(
-            session.scalars(
-                select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("problem", "cancelled", "refused")))
-            )
-        )
-    return send_to_xero.prepare(services, visitor, KINDS[batch.crm_kind], kind="pull" if batch.kind == "pull" else "send", ids=failed)
-
-
-def _own(session: Session, visitor: Visitor, batch_id: int) -> Batch:
+def own(session: Session, visitor: Visitor, batch_id: int) -> Batch:
     """The portal's batch, if this visitor may see it; anybody else's is not here."""
     batch = session.scalar(select(Batch).where(Batch.id == batch_id, Batch.portal_id == visitor.portal_id))
     if batch is None or not (visitor.admin or batch.created_by == visitor.user_id):
@@ -175,7 +161,7 @@ def shown(services: Services, visitor: Visitor, batch_id: int, page: int = 1, sh
     """One batch with its documents: all of them up to two hundred, else a page of the part that is looked at."""
     now = services.now()
     with services.db.reading() as session:
-        batch = _own(session, visitor, batch_id)
+        batch = own(session, visitor, batch_id)
         counts = _counts(session, [batch_id]).get(batch_id, {})
         organisation = session.get_one(Organisation, batch.organisation_id)
         listed = batch.total <= LISTED_MOST

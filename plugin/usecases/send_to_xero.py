@@ -72,6 +72,18 @@ def prepare(
     return batch_id
 
 
+def send_again(services: Services, visitor: Visitor, batch_id: int) -> int:
+    """A new batch of the failed ones; nothing goes before it is confirmed."""
+    with services.db.reading() as session:
+        batch = batches.own(session, visitor, batch_id)
+        failed = list(
+            session.scalars(
+                select(BatchDocument.crm_id).where(BatchDocument.batch_id == batch_id, BatchDocument.outcome.in_(("problem", "cancelled", "refused")))
+            )
+        )
+    return prepare(services, visitor, KINDS[batch.crm_kind], kind="pull" if batch.kind == "pull" else "send", ids=failed)
+
+
 def _first_ids(
     services: Services,
     visitor: Visitor,

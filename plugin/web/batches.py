@@ -80,7 +80,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
 @blueprint.post("/<int:batch_id>/again")
 def again(batch_id: int) -> ResponseReturnValue:
     """Prepare the failed ones once more."""
-    return in_dialog(batches.shown(services(), visitor(), batches.send_again(services(), visitor(), batch_id)))
+    return in_dialog(batches.shown(services(), visitor(), send_to_xero.send_again(services(), visitor(), batch_id)))
 
 
 def _shown(batch_id: int) -> BatchShown:

@@ -80,7 +80,7 @@ def test_the_failed_ones_are_sent_again_by_themselves(office: Office) -> None:
     crm.change_invoice(bad, companyId=crm.invoices[good]["companyId"])
     with office.app.test_request_context():
         visitor = open_app.visitor(office.services, alice.portal_id, 1, "en")
-        again = batches.send_again(office.services, visitor, batch)
+        again = send_to_xero.send_again(office.services, visitor, batch)
 
     alice.post(f"/app/batches/{again}/confirm")
     office.work()
