@@ -16,6 +16,8 @@ RING_AGAIN = 2.0
 #: Messages of a partner gather for so long before a worker takes them: a bell each would drown the workers.
 GATHER = 0.1
 TICKET = 60.0
+#: A portal may still be at work on an import for so long after its worker died or gave up (B§4.2: sixty seconds a request).
+IMPORT_LASTS = 75.0
 #: A selection that its page has not prepared by then, for its process was killed, is prepared by a worker.
 PREPARED_BY_PAGE = 120.0
 CONSENT = 600.0

@@ -366,6 +366,7 @@ class Arrival(Base):
     xero_id: Mapped[str] = mapped_column(String(64))
     #: wanted, announced (Bitrix24 was or is being asked), made, linked (it was there already), refused.
     state: Mapped[str] = mapped_column(String(12), default="wanted")
+    announced_at: Mapped[datetime | None]
     crm_kind: Mapped[str] = mapped_column(String(12), default="")
     crm_id: Mapped[int | None] = mapped_column(Integer)
     problem_code: Mapped[str | None] = mapped_column(String(64))

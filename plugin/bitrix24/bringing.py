@@ -108,7 +108,9 @@ def import_invoices(rest: Rest, wanted: Sequence[NewInvoice]) -> dict[str, int |
     """Make them; each by itself is made or refused. A taken number costs only the number: the portal then numbers the invoice."""
     made = _import(rest, {one.xero_id: _invoice_command(one) for one in wanted})
     numbered = [one for one in wanted if one.number and isinstance(problem := made[one.xero_id], Problem) and problem.code == "bitrix24.field_invalid"]
-    return made | _import(rest, {one.xero_id: _invoice_command(one, with_number=False) for one in numbered})
+    # The number may be taken by this very document, if somebody else's import of it came to its end meanwhile.
+    there = marked_invoices(rest, [one.xero_id for one in numbered]) if numbered else {}
+    return made | there | _import(rest, {one.xero_id: _invoice_command(one, with_number=False) for one in numbered if one.xero_id not in there})
 
 
 def _invoice_command(one: NewInvoice, with_number: bool = True) -> Command:

@@ -1,8 +1,8 @@
 """Documents and contacts made in Xero become invoices, companies and people of the portal: read, announce, talk, record (RULES 4, 9, 14).
 
-What is announced and not recorded was interrupted: its mark is looked for before anything is made again.
+What is announced and not recorded was interrupted: when the portal can no longer be at work on it, its mark is looked for before anything is made again.
 
-Problems made here: bring.unsettled (later). Of one document: bring.doubtful (number), bring.customer (problem, details), and Bitrix24's own.
+Problems made here: bring.unsettled, bring.in_flight (later). Of one document: bring.doubtful (number), bring.customer (problem, details), and Bitrix24's own.
 Activities: activity.brought (number, total, currency), activity.not_brought (number, problem, details), activity.contact_brought (name).
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from plugin import activity, directory, jobs, sentences
+from plugin import activity, directory, durations, jobs, sentences
 from plugin.bitrix24 import bringing as crm
 from plugin.bitrix24 import customers, documents
 from plugin.bitrix24.client import Rest
@@ -59,6 +59,9 @@ def bring(services: Services, portal_id: int) -> None:
     with services.db.reading() as session:
         if arrivals.unsettled(session, context.organisation.id, max(one.created_at for one in noted)):
             raise Problem("bring.unsettled", after(SETTLE_SECONDS))
+    since = services.now() - timedelta(seconds=durations.IMPORT_LASTS / services.config.pace)
+    if any(one.state == "announced" and one.announced_at is not None and one.announced_at > since for one in noted):
+        raise Problem("bring.in_flight", after(durations.IMPORT_LASTS))
     work = _Bringing(services, context, books_of(services, context.connection, "bulk"), service_rest(services, portal_id))
     work.documents([one for one in noted if one.xero_kind == arrivals.INVOICE])
     work.contacts([one for one in noted if one.xero_kind == arrivals.CONTACT])
@@ -89,9 +92,9 @@ class _Bringing:
         found = {one.id: one for one in xero_documents.invoices_by_ids(self.books, by_id)} if by_id else {}
         for xero_id, arrival in by_id.items():
             document = found.get(xero_id)
-            taken = self._taken(arrival)
-            if document is None or document.status in GONE or taken:
-                self._end(arrival, "linked" if taken else "refused")
+            free = self._announce(arrival)
+            if document is None or document.status in GONE or not free:
+                self._end(arrival, "refused" if free else "linked")
                 found.pop(xero_id, None)
         if not found:
             return
@@ -210,6 +213,8 @@ class _Bringing:
 
     def contacts(self, noted: Sequence[Arrival]) -> None:
         by_id = {one.xero_id: one for one in noted}
+        for arrival in noted:
+            self._announce(arrival)
         owners = self._customers(by_id)
         for xero_id, arrival in by_id.items():
             owner = owners.get(xero_id)
@@ -285,16 +290,17 @@ class _Bringing:
                     activity.record(tx, portal_id, "activity.contact_brought", now, **who, name=name)
         return owner
 
-    def _taken(self, arrival: Arrival) -> bool:
-        with self.services.db.reading() as session:
-            return arrivals.linked(session, arrival.portal_id, arrival.organisation_id, arrival.xero_kind, arrival.xero_id)
-
     def _announce(self, arrival: Arrival) -> bool:
-        """Committed before Bitrix24 is asked: whoever finds it so looks for the mark first."""
+        """Committed before Bitrix24 is asked: whoever finds it so waits, and looks for the mark first. False for what some portal has already."""
         with self.services.db.transaction() as tx:
             if arrivals.linked(tx, arrival.portal_id, arrival.organisation_id, arrival.xero_kind, arrival.xero_id):
                 return False
-            tx.execute(update(Arrival).where(Arrival.id == arrival.id).values(state="announced").execution_options(synchronize_session=False))
+            tx.execute(
+                update(Arrival)
+                .where(Arrival.id == arrival.id)
+                .values(state="announced", announced_at=self.services.now())
+                .execution_options(synchronize_session=False)
+            )
         return True
 
     def _link(self, arrival: Arrival, document: Document, invoice: Invoice, how: str) -> None:

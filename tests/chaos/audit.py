@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from plugin import durations, sentences
 from plugin.jobs import PULL
-from plugin.models import Activity, Batch, BatchDocument, Call, Connection, Job, Link, XeroLogin
+from plugin.models import Activity, Arrival, Batch, BatchDocument, Call, Connection, Job, Link, XeroLogin
 from tests.chaos.drawing import TIME_OUTS
 from tests.chaos.system import PACE
 
@@ -74,6 +74,25 @@ def audit(trial: Trial, last: bool = False) -> list[str]:
         found.append(f"refused by a limit: {account['refused'][:3]}")
     if _sees(trial) and account["bitrix24_refused"]:
         found.append(f"refused by Bitrix24's limit: {account['bitrix24_refused'][:3]}")
+    return found + _brought(trial)
+
+
+def _brought(trial: Trial) -> list[str]:
+    """What was made in Xero is in the CRM once, with its total and a link."""
+    if not trial.made:
+        return []
+    held = trial.system.ask("brought", ids=trial.made)
+    with trial.system.rows() as session:
+        rows = {one.xero_id: one for one in session.scalars(select(Arrival).where(Arrival.xero_id.in_(trial.made)))}
+        links = {one.xero_id: one for one in session.scalars(select(Link).where(Link.xero_id.in_(trial.made), Link.ended_at.is_(None)))}
+    found = [f"customers in the CRM more than once: {held['twice']}"] if held["twice"] else []
+    for xero_id, invoices in held["invoices"].items():
+        if len(invoices) != 1:
+            found.append(f"made in Xero {xero_id}: the CRM holds {len(invoices)}, and we say {rows[xero_id].state} {rows[xero_id].problem_code}")
+        elif invoices[0]["total"] != held["totals"][xero_id]:
+            found.append(f"made in Xero {xero_id}: the CRM says {invoices[0]['total']}, Xero {held['totals'][xero_id]}")
+        elif links.get(xero_id) is None or links[xero_id].crm_id != invoices[0]["id"]:
+            found.append(f"made in Xero {xero_id}: no link to invoice {invoices[0]['id']}")
     return found
 
 

@@ -117,6 +117,9 @@ class Drawn:
     earlier: int = 0
     again: bool = False
     confirmed_late: bool = False
+    #: So many invoices the bookkeeper makes in Xero meanwhile, and when; each has to appear in the CRM once.
+    made_in_xero: int = 0
+    made_after: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -133,6 +136,7 @@ class Drawn:
             f"cancelled after {self.cancel_after:.2f} s" if self.cancel_after is not None else "",
             f"fetched after {self.pull_after:.2f} s" if self.pull_after is not None else "",
             f"{self.earlier} of them updates" if self.earlier else "",
+            f"{self.made_in_xero} made in Xero after {self.made_after:.2f} s" if self.made_in_xero else "",
             "the same batch sent again when it is over" if self.confirmed_late else "",
             "everything once more at the end" if self.again else "",
         ]
@@ -172,6 +176,8 @@ def draw(seed: int) -> Drawn:
         earlier=chance.randint(1, count) if chance.random() < 0.3 else 0,
         again=chance.random() < 0.25,
         confirmed_late=chance.random() < 0.2,
+        made_in_xero=chance.randint(1, 4) if chance.random() < 0.3 else 0,
+        made_after=chance.uniform(0, 1.0),
     )
 
 

@@ -108,6 +108,37 @@ class Partners:
         self.versions[id].append(self._said(id))
         return "done"
 
+    def make_in_xero(self, count: int, seed: int) -> list[str]:
+        """The bookkeeper writes so many invoices to customers old and new. Returns the ids."""
+        chance, made = Random(seed + 2), []
+        today = self.xero.clock.now().date()
+        for number in range(count):
+            if chance.random() < 0.5:
+                name = f"Bookkeeper's {self.made}.{number} Ltd"
+                self.sandbox.xero.actions.create_contact(Xero.HARBOUR, {"Name": name})
+                self.companies.append(name)
+            else:
+                name = chance.choice([one.name for one in self.sandbox.xero.contacts() if one.status == "ACTIVE"])
+            line = {
+                "Description": f"Made in Xero {number}",
+                "Quantity": chance.randint(1, 5),
+                "UnitAmount": chance.choice(("10", "99.95", "0.07")),
+                "AccountCode": "200",
+            }
+            element = {"Type": "ACCREC", "Contact": {"Name": name}, "Date": today.isoformat(), "DueDate": today.isoformat(), "LineItems": [line]}
+            made.append(self.sandbox.xero.actions.create_invoice(Xero.HARBOUR, element | {"Status": chance.choice(("DRAFT", "AUTHORISED"))}).id)
+        return made
+
+    def brought(self, ids: list[str]) -> dict[str, Any]:
+        """What the CRM holds under the mark of each of these documents, and which customers it holds twice."""
+        found: dict[str, list[dict[str, Any]]] = {one: [] for one in ids}
+        for invoice in self.portal.invoices.values():
+            if str(invoice.get("xmlId") or "").lower() in found:
+                found[str(invoice["xmlId"]).lower()].append({"id": invoice["id"], "total": f"{float(invoice['opportunity']):.2f}"})
+        totals = {one.id: f"{one.total:.2f}" for one in self.sandbox.xero.invoices() if one.id in found}
+        names = [str(one["title"]) for one in self.portal.companies.values()]
+        return {"invoices": found, "totals": totals, "twice": self._news({name for name in self.companies if names.count(name) > 1})}
+
     def approve(self, ids: list[int]) -> int:
         """The bookkeeper approves these in Xero, where they are drafts."""
         done = 0

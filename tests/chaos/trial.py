@@ -14,7 +14,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from plugin.domain.settings import Settings
-from plugin.models import Batch, Bitrix24Login, Job, Lease, Organisation, SettingsVersion
+from plugin.kinds import INVOICE
+from plugin.models import Arrival, Batch, Bitrix24Login, Job, Lease, Organisation, SettingsVersion, Watermark
 from tests.chaos.audit import audit
 from tests.chaos.drawing import Drawn
 from tests.chaos.system import WORKER_NAMES, Person, System
@@ -38,6 +39,7 @@ class Trial:
         self.batches: list[int] = []
         self.ids: list[int] = []
         self.errors: list[str] = []
+        self.made: list[str] = []
         self.cancelled = False
         self._threads: list[threading.Thread] = []
 
@@ -90,6 +92,8 @@ class Trial:
             self._beside(lambda: self._send(system.tom if drawn.second == "Tama" else system.sam, some))
         if drawn.edit_after is not None:
             self._beside(lambda: self._edit(self.chance.choice(self.ids)), drawn.edit_after)
+        if drawn.made_in_xero:
+            self._beside(self._make_in_xero, drawn.made_after)
         if drawn.pull_after is not None and drawn.earlier:
             self._beside(lambda: self._pull(self.ids[: drawn.earlier]), drawn.pull_after)
         if batch is None:
@@ -160,19 +164,27 @@ class Trial:
         self.system.ask("edit", id=crm_id, quantity=self.chance.randint(21, 40))
         self.note(f"invoice {crm_id} edited")
 
+    def _make_in_xero(self) -> None:
+        """The bookkeeper writes invoices there; the webhook is as the seed's switches have it, so the list is read by the sweep as well."""
+        self.made = self.system.ask("make_in_xero", count=self.drawn.made_in_xero, seed=self.drawn.seed)
+        self.note(f"{len(self.made)} made in Xero")
+        with self.system.rows() as session:
+            session.execute(update(Watermark).where(Watermark.resource == INVOICE.watermark).values(read_at=datetime.now(UTC) - timedelta(days=1)))
+            session.commit()
+
     def _cancel(self, batch: int) -> None:
         self.system.alice.cancel(batch)
         self.cancelled = True
         self.note(f"cancelled batch {batch}")
 
     def _set_policy(self, policy: str) -> None:
-        """Numbers from the CRM, or Xero's own: a new version of the settings, as the set-up writes it."""
+        """Numbers from the CRM, or Xero's own, and what is made in Xero appears: a new version of the settings, as the set-up writes it."""
         with self.system.rows() as session:
             newest = session.scalars(select(SettingsVersion).order_by(SettingsVersion.number.desc()).limit(1)).one()
             settings = Settings.from_json(newest.body)
-            if settings.number_policy == policy:
+            if settings.number_policy == policy and settings.bring_documents:
                 return
-            changed = replace(settings, number_policy=policy)  # type: ignore[arg-type]
+            changed = replace(settings, number_policy=policy, bring_documents=True)  # type: ignore[arg-type]
             row = SettingsVersion(
                 portal_id=newest.portal_id,
                 organisation_id=newest.organisation_id,
@@ -211,9 +223,11 @@ class Trial:
         self.system.kept.freeze(self.conductor(), 1.5)
 
     def conductor(self) -> str:
-        """The worker that holds a lease just now; any, if none does."""
+        """The worker that holds a lease just now, the portal's where Bitrix24 is being talked to; any, if none does."""
         with self.system.rows() as session:
             owners = session.scalars(select(Lease.owner).where(Lease.owner.is_not(None), Lease.name.not_like("sweep%")).order_by(Lease.name)).all()
+        if self.drawn.instant.partner == "bitrix24":
+            owners = owners[::-1]
         pids = {str(self.system.kept.pid(name)): name for name in WORKER_NAMES}
         holders = [pids[pid] for owner in owners if (pid := str(owner).split(":")[1]) in pids]
         return holders[0] if holders else self.chance.choice(WORKER_NAMES)
@@ -279,6 +293,11 @@ class Trial:
 
     def _left(self) -> list[str]:
         now = datetime.now(UTC)
+        if self.made:
+            with self.system.rows() as session:
+                come = set(session.scalars(select(Arrival.xero_id).where(Arrival.xero_id.in_(self.made), Arrival.state.in_(("made", "linked", "refused")))))
+            if missing := set(self.made) - come:
+                return [f"{len(missing)} made in Xero have not come"]
         with self.system.rows() as session:
             jobs = session.scalars(select(Job).where(Job.state != "done")).all()
             paused = session.scalars(select(Organisation.id).where(Organisation.paused_until > now)).first() is not None
