@@ -66,7 +66,7 @@ def rest(sandbox: Sandbox, user: int = ALICE, portal: str = "harbour") -> Counte
     if there.installation is None:
         there.install_fully()
         if there.smart_invoices:
-            ensure_fields(rest(sandbox, ALICE, portal), INVOICE, INVOICE)
+            ensure_fields(rest(sandbox, ALICE, portal), INVOICE)
     return Counted(Direct(wire(sandbox), there.client_endpoint, sandbox.bitrix24.tokens.issue(there.member_id, user).access))
 
 
@@ -351,7 +351,7 @@ def test_narrowing_by_words_stage_time_and_ids(sandbox: Sandbox, harbour: Portal
 def test_every_id_of_a_filter_comes_once(sandbox: Sandbox, harbour: Portal) -> None:
     for id_ in sorted(harbour.invoices)[5:40:3]:
         harbour.delete_invoice(id_)
-    found = [id_ for part in ids_matching(rest(sandbox), INVOICE, INVOICE, Narrowed(), 5_000) for id_ in part]
+    found = [id_ for part in ids_matching(rest(sandbox), INVOICE, Narrowed(), 5_000) for id_ in part]
     assert found == sorted(harbour.invoices)
 
 
@@ -410,7 +410,7 @@ def test_a_thousand_invoices_in_few_requests(sandbox: Sandbox, harbour: Portal) 
     assert len(read.documents) == 1_000
     assert {len(invoice.rows) for invoice in read.documents.values()} == {3}
     assert here.requests - before <= 4
-    assert [id_ for part in ids_matching(here, INVOICE, INVOICE, Narrowed(ids=tuple(ids[:200])), 1_000) for id_ in part] == ids[:200]
+    assert [id_ for part in ids_matching(here, INVOICE, Narrowed(ids=tuple(ids[:200])), 1_000) for id_ in part] == ids[:200]
 
 
 # --- Writing
@@ -419,17 +419,17 @@ def test_a_thousand_invoices_in_few_requests(sandbox: Sandbox, harbour: Portal) 
 def test_the_portal_decides_who_may_edit(sandbox: Sandbox, harbour: Portal) -> None:
     own = sorted(id_ for id_, one in harbour.invoices.items() if one["assignedById"] == SAM)
     others = sorted(set(harbour.invoices) - set(own))[:5]
-    trial = may_edit(rest(sandbox, SAM), INVOICE, INVOICE, [*own, *others], "batch 7")
+    trial = may_edit(rest(sandbox, SAM), INVOICE, [*own, *others], "batch 7")
     assert ({id_ for id_, problem in trial.items() if problem is None}, {id_ for id_, problem in trial.items() if problem}) == (set(own), set(others))
     assert harbour.user_field_values(own[0])["UF_CRM_SMART_INVOICE_XERO_SENDING"] == "batch 7"
-    assert {problem.code for problem in may_edit(rest(sandbox, VERA), INVOICE, INVOICE, own, "x").values() if problem} == {"bitrix24.access_denied"}
+    assert {problem.code for problem in may_edit(rest(sandbox, VERA), INVOICE, own, "x").values() if problem} == {"bitrix24.access_denied"}
 
 
 def test_missing_fields_are_noticed_when_the_right_is_tried(sandbox: Sandbox, harbour: Portal) -> None:
     harbour.install_fully()
     id_ = min(harbour.invoices)
     here = Direct(wire(sandbox), harbour.client_endpoint, sandbox.bitrix24.tokens.issue(harbour.member_id, ALICE).access)
-    problem = may_edit(here, INVOICE, INVOICE, [id_], "x")[id_]
+    problem = may_edit(here, INVOICE, [id_], "x")[id_]
     assert problem is not None
     assert problem.code == "bitrix24.field_missing"
 
@@ -444,7 +444,7 @@ def test_results_are_written_and_read_back(sandbox: Sandbox, harbour: Portal) ->
         "xero_paid_on": date(2026, 8, 21),
         "xero_synced": datetime(2026, 8, 21, 10, tzinfo=UTC),
     }
-    assert write_back(here, INVOICE, INVOICE, [WriteBack(id_, values, "DT31_3:P", ("Xero", "Paid in full"))]) == {id_: None}
+    assert write_back(here, INVOICE, [WriteBack(id_, values, "DT31_3:P", ("Xero", "Paid in full"))]) == {id_: None}
     invoice = read_documents(here, INVOICE, [id_], as_admin=True, details=False).documents[id_]
     assert invoice.stage_id == "DT31_3:P"
     assert invoice.fields == {
@@ -455,7 +455,7 @@ def test_results_are_written_and_read_back(sandbox: Sandbox, harbour: Portal) ->
         "xero_synced": "2026-08-21T10:00:00+00:00",
     }
     assert len([one for one in harbour.timeline_of(id_) if one.get("text") == "Paid in full"]) == 1
-    assert write_back(here, INVOICE, INVOICE, [WriteBack(id_, dict.fromkeys(values))]) == {id_: None}
+    assert write_back(here, INVOICE, [WriteBack(id_, dict.fromkeys(values))]) == {id_: None}
     assert read_documents(here, INVOICE, [id_], as_admin=True, details=False).documents[id_].fields == {}
 
 
@@ -465,7 +465,7 @@ def test_a_refused_stage_leaves_the_fields_written(sandbox: Sandbox, harbour: Po
     here = rest(sandbox)
     harbour.users[ALICE].may_finish = False
     id_ = next(id_ for id_, one in harbour.invoices.items() if one["stageId"] == "DT31_3:N")
-    problem = write_back(here, INVOICE, INVOICE, [WriteBack(id_, {"xero_id": "6f5e"}, "DT31_3:P")])[id_]
+    problem = write_back(here, INVOICE, [WriteBack(id_, {"xero_id": "6f5e"}, "DT31_3:P")])[id_]
     assert problem is not None
     assert (problem.code, problem.params["id"], problem.params["stage"]) == ("bitrix24.stage_refused", id_, "DT31_3:P")
     assert harbour.user_field_values(id_)["UF_CRM_SMART_INVOICE_XERO_ID"] == "6f5e"
@@ -473,7 +473,7 @@ def test_a_refused_stage_leaves_the_fields_written(sandbox: Sandbox, harbour: Po
 
 def test_a_deleted_invoice_does_not_spoil_its_neighbours(sandbox: Sandbox, harbour: Portal) -> None:
     id_ = min(harbour.invoices)
-    found = write_back(rest(sandbox), INVOICE, INVOICE, [WriteBack(999_999, {"xero_id": "a"}), WriteBack(id_, {"xero_id": "b"})])
+    found = write_back(rest(sandbox), INVOICE, [WriteBack(999_999, {"xero_id": "a"}), WriteBack(id_, {"xero_id": "b"})])
     assert found[999_999] is not None
     assert (found[999_999].code, found[id_]) == ("bitrix24.not_found", None)
 

@@ -203,7 +203,7 @@ def test_no_ids_means_no_invoices_and_no_request(mock: responses.RequestsMock) -
     books = Books()
     rest = books.attach(mock)
     assert list_documents(rest, INVOICE, Narrowed(ids=())) == Page((), 0, 1, 0)
-    assert list(ids_matching(rest, INVOICE, INVOICE, Narrowed(ids=()), 100)) == []
+    assert list(ids_matching(rest, INVOICE, Narrowed(ids=()), 100)) == []
     assert books.requests == []
 
 
@@ -227,7 +227,7 @@ def test_a_filter_speaks_bitrix24() -> None:
 @pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 999])
 def test_every_id_comes_once_and_in_order(mock: responses.RequestsMock, count: int) -> None:
     books = Books(count)
-    found = [id_ for part in ids_matching(books.attach(mock), INVOICE, INVOICE, Narrowed(), 5_000) for id_ in part]
+    found = [id_ for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 5_000) for id_ in part]
     assert found == books.all_ids
 
 
@@ -235,35 +235,35 @@ def test_every_id_comes_once_and_in_order(mock: responses.RequestsMock, count: i
 def test_gaps_of_every_kind_lose_nothing(mock: responses.RequestsMock, gaps: list[int]) -> None:
     books = Books()
     books.all_ids = [sum(gaps[: number + 1]) for number in range(len(gaps))]
-    found = [id_ for part in ids_matching(books.attach(mock), INVOICE, INVOICE, Narrowed(), 5_000) for id_ in part]
+    found = [id_ for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 5_000) for id_ in part]
     assert found == books.all_ids
     assert len(books.requests) <= 16
 
 
 def test_a_thousand_ids_of_a_dense_portal_take_two_requests(mock: responses.RequestsMock) -> None:
     books = Books(1_000)
-    assert sum(len(part) for part in ids_matching(books.attach(mock), INVOICE, INVOICE, Narrowed(), 1_000)) == 1_000
+    assert sum(len(part) for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 1_000)) == 1_000
     assert len(books.requests) == 2
 
 
 def test_the_limit_is_kept(mock: responses.RequestsMock) -> None:
     books = Books(500)
-    assert [id_ for part in ids_matching(books.attach(mock), INVOICE, INVOICE, Narrowed(), 120) for id_ in part] == list(range(1, 121))
+    assert [id_ for part in ids_matching(books.attach(mock), INVOICE, Narrowed(), 120) for id_ in part] == list(range(1, 121))
 
 
 def test_chosen_ids_are_asked_for_in_fifties_and_excluded_ones_never_sent(mock: responses.RequestsMock) -> None:
     books = Books(6_000)
     rest = books.attach(mock)
     chosen = tuple(range(1, 12_000, 2))
-    assert [id_ for part in ids_matching(rest, INVOICE, INVOICE, Narrowed(ids=chosen, not_ids=(3,)), 9_999) for id_ in part] == [1, *range(5, 6_000, 2)]
+    assert [id_ for part in ids_matching(rest, INVOICE, Narrowed(ids=chosen, not_ids=(3,)), 9_999) for id_ in part] == [1, *range(5, 6_000, 2)]
     assert len(books.requests) == 3
-    assert [id_ for part in ids_matching(rest, INVOICE, INVOICE, Narrowed(not_ids=tuple(range(1, 5_999))), 9_999) for id_ in part] == [5_999, 6_000]
+    assert [id_ for part in ids_matching(rest, INVOICE, Narrowed(not_ids=tuple(range(1, 5_999))), 9_999) for id_ in part] == [5_999, 6_000]
     assert max(len(str(params)) for _, params in books.requests) < 150_000
 
 
 def test_last_changes_are_read_in_fifties(mock: responses.RequestsMock) -> None:
     books = Books(120)
-    assert updated_times(books.attach(mock), INVOICE, INVOICE, range(1, 131)) == dict.fromkeys(range(1, 121), datetime(2026, 8, 20, 20, tzinfo=UTC))
+    assert updated_times(books.attach(mock), INVOICE, range(1, 131)) == dict.fromkeys(range(1, 121), datetime(2026, 8, 20, 20, tzinfo=UTC))
     assert len(books.requests) == 1
 
 
@@ -420,7 +420,7 @@ def test_a_passing_problem_ends_the_whole_read(mock: responses.RequestsMock) -> 
 def test_the_right_to_edit_is_tried_in_twenties(mock: responses.RequestsMock) -> None:
     books = Books()
     books.locked = {3}
-    found = may_edit(books.attach(mock), INVOICE, INVOICE, range(1, 46), "2026-08-21 batch 7")
+    found = may_edit(books.attach(mock), INVOICE, range(1, 46), "2026-08-21 batch 7")
     assert len(books.requests) == 3
     assert [id_ for id_, problem in found.items() if problem] == [3]
     assert books.asked("crm.item.update")[0]["fields"] == {f"{UF}XERO_SENDING": "2026-08-21 batch 7"}
@@ -431,7 +431,7 @@ def test_the_right_to_edit_is_tried_in_twenties(mock: responses.RequestsMock) ->
 def test_a_field_that_the_portal_lacks_is_noticed(mock: responses.RequestsMock) -> None:
     books = Books()
     books.methods["crm.item.update"] = lambda params: {"item": WHOLE}
-    found = may_edit(books.attach(mock), INVOICE, INVOICE, [12], "x")[12]
+    found = may_edit(books.attach(mock), INVOICE, [12], "x")[12]
     assert found is not None
     assert (found.code, found.params) == ("bitrix24.field_missing", {"id": 12, "field": f"{UF}XERO_SENDING"})
 
@@ -439,9 +439,9 @@ def test_a_field_that_the_portal_lacks_is_noticed(mock: responses.RequestsMock) 
 def test_fields_alone_go_by_forty_five_and_stages_by_fifteen(mock: responses.RequestsMock) -> None:
     books = Books(200)
     rest = books.attach(mock)
-    write_back(rest, INVOICE, INVOICE, [WriteBack(id_, {"xero_id": "g"}) for id_ in range(1, 91)])
+    write_back(rest, INVOICE, [WriteBack(id_, {"xero_id": "g"}) for id_ in range(1, 91)])
     assert len(books.requests) == 2
-    write_back(rest, INVOICE, INVOICE, [WriteBack(id_, {"xero_id": "g"}, "DT31_11:P") for id_ in range(1, 91)])
+    write_back(rest, INVOICE, [WriteBack(id_, {"xero_id": "g"}, "DT31_11:P") for id_ in range(1, 91)])
     assert len(books.requests) == 2 + 6
 
 
@@ -454,7 +454,7 @@ def test_values_are_written_as_bitrix24_reads_them(mock: responses.RequestsMock)
         "xero_error": None,
         "xero_url": "https://go.xero.com/?a=1&b=2",
     }
-    assert write_back(books.attach(mock), INVOICE, INVOICE, [WriteBack(12, values, "DT31_11:P", ("Paid", "100.50 NZD"))]) == {12: None}
+    assert write_back(books.attach(mock), INVOICE, [WriteBack(12, values, "DT31_11:P", ("Paid", "100.50 NZD"))]) == {12: None}
     assert books.asked("crm.item.update")[0]["fields"] == {
         f"{UF}XERO_PAID": "100.50|NZD",
         f"{UF}XERO_PAID_ON": "2026-08-21",
@@ -470,13 +470,13 @@ def test_a_portal_that_takes_no_lines_in_the_history_has_its_fields_all_the_same
     books = Books()
     del books.methods["crm.timeline.logmessage.add"]
     rest = books.attach(mock)
-    assert write_back(rest, INVOICE, INVOICE, [WriteBack(12, {"xero_number": "B-12"}, log=("Xero", "Created"))]) == {12: None}
+    assert write_back(rest, INVOICE, [WriteBack(12, {"xero_number": "B-12"}, log=("Xero", "Created"))]) == {12: None}
     assert books.asked("crm.item.update")[0]["fields"] == {f"{UF}XERO_NUMBER": "B-12"}
 
 
 def test_a_refused_stage_costs_only_the_stage(mock: responses.RequestsMock) -> None:
     books = Books()
-    found = write_back(books.attach(mock), INVOICE, INVOICE, [WriteBack(1, {"xero_id": "g"}, "DT31_11:LOCKED"), WriteBack(2, {"xero_id": "g"}, "DT31_11:P")])
+    found = write_back(books.attach(mock), INVOICE, [WriteBack(1, {"xero_id": "g"}, "DT31_11:LOCKED"), WriteBack(2, {"xero_id": "g"}, "DT31_11:P")])
     assert found[1] is not None
     assert (found[1].code, found[1].params["stage"], found[1].params["text"]) == ("bitrix24.stage_refused", "DT31_11:LOCKED", "You may not move it there")
     assert found[2] is None
@@ -485,5 +485,5 @@ def test_a_refused_stage_costs_only_the_stage(mock: responses.RequestsMock) -> N
 
 def test_nothing_to_write_asks_nothing(mock: responses.RequestsMock) -> None:
     books = Books()
-    assert write_back(books.attach(mock), INVOICE, INVOICE, [WriteBack(1, {})]) == {1: None}
+    assert write_back(books.attach(mock), INVOICE, [WriteBack(1, {})]) == {1: None}
     assert books.requests == []

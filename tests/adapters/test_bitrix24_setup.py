@@ -315,7 +315,7 @@ def test_fields_are_found_where_the_list_refuses_to_filter(mock: responses.Reque
         return listing(params)
 
     portal.methods["userfieldconfig.list"] = picky
-    added, problems = ensure_fields(portal.attach(mock), INVOICE, INVOICE)
+    added, problems = ensure_fields(portal.attach(mock), INVOICE)
     assert (added, problems) == (names(INVOICE)[1:], {})
 
 
