@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import both_ways, intake, sending
+from tests.bench import both_ways, intake, portals, sending
 from tests.bench.figures import Figure, Size
 
 ROWS: dict[str, Callable[[Size], list[Figure]]] = {
     "calls": sending.calls,
     "bulk": sending.bulk,
     "slow": sending.slow,
+    "portals": portals.portals,
     "click": sending.click,
     "page": sending.page,
     "out": both_ways.out,

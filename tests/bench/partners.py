@@ -9,7 +9,9 @@ import json
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+import uuid
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -82,6 +84,30 @@ class Partners:
         id_ = max(self.portal.products) + 1
         self.portal.products[id_] = {**sample, "id": id_, "name": f"Bench Product {number}", "code": f"BENCH-{number:04d}"}
         return id_
+
+    def unlimited(self) -> str:
+        """No limits any more: for the row that measures nothing but our own work."""
+        self.xero.switches.set("limits", "off")
+        self.bitrix24.switches.set("limits", "off")
+        return "done"
+
+    def organisations(self, count: int) -> list[str]:
+        """So many organisations like the first one, connected by the same user; their tenants."""
+        world = self.sandbox.xero.world
+        harbour = next(iter(world.books))
+        identity = world.identity
+        held = next(one for one in identity.connections.values() if one.tenant_id == harbour)
+        member = next(one for one in identity.memberships if one.tenant_id == harbour and one.user.id == held.user_id)
+        made = []
+        for _ in range(count):
+            books = deepcopy(world.books[harbour])
+            books.organisation.id = tenant = str(uuid.uuid4())
+            world.books[tenant] = books
+            identity.memberships.append(replace(member, tenant_id=tenant))
+            mine = replace(held, id=str(uuid.uuid4()), tenant_id=tenant)
+            identity.connections[mine.id] = mine
+            made.append(tenant)
+        return made
 
     # --- what was seen
 
