@@ -31,7 +31,7 @@ class Office:
 
     def __init__(self, folder: Path, redis_url: str, database_url: str, options: Options, workers: int) -> None:
         port = free_port()
-        options = Options(**{**asdict(options), "app_url": f"http://127.0.0.1:{port}"})
+        options = Options(**{**asdict(options), "app_url": f"http://localhost:{port}"})
         command = [sys.executable, "-m", "tests.bench.partners", json.dumps(asdict(options))]
         self.partners = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.running: Running | None = None
