@@ -15,6 +15,20 @@ HEARTBEAT, HEARTBEAT_LATE = 10.0, 45.0
 RING_AGAIN = 2.0
 #: Messages of a partner gather for so long before a worker takes them: a bell each would drown the workers.
 GATHER = 0.1
+#: A document that an event named is left alone for so long after the last one, and then until the next tick of this clock (RULES 33).
+QUIET, TICK = 0.5, 0.5
+#: In a storm the window grows to this; no document is held longer than the last.
+QUIET_MOST, HOLD_MOST = 10.0, 60.0
+#: A portal's changes in so many seconds say whether there is a storm.
+STORM_LOOK = 10.0
+#: While the first synchronisation runs nothing goes by itself.
+FIRST_RUN_LOOK = 10.0
+#: What changed in a portal is looked for so often, with so much overlap, where something goes by itself (RULES 32).
+CRM_SWEEP, CRM_OVERLAP = 60.0, 60.0
+#: Handlers are looked for again at an administrator's opening when that was done longer ago than this.
+BOUND_FRESH = 3600.0
+#: Deleted in the CRM: so long after that a draft in Xero goes by itself, where the portal chose that (RULES 21).
+REMOVE_AFTER = 86400.0
 TICKET = 60.0
 #: A portal may still be at work on an import for so long after its worker died or gave up (B§4.2: sixty seconds a request).
 IMPORT_LASTS = 75.0

@@ -25,6 +25,12 @@ CHUNK = 500
 
 SEND, PULL, INVOICED, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "invoiced", "write_back", "prepare", "first_run", "notify"
 BRING, TROUBLE, ANSWER = "bring", "trouble", "answer"
+#: Look at a document that an event named, and send it if it must go by itself.
+FOLLOW = "follow"
+#: A customer changed: the contact that we made of it follows.
+CUSTOMER = "customer"
+#: Delete in Xero what was deleted in the CRM; look for what no event announced; the night's check; bind handlers that vanished.
+REMOVE, CRM_SWEEP, CRM_CHECK, BIND = "remove", "crm_sweep", "crm_check", "bind"
 
 
 SELF_TEST = "self_test"
@@ -62,8 +68,8 @@ def order(tx: Transaction, one: Order, now: datetime) -> int:
     return order_many(tx, [one], now)[one.subject]
 
 
-def order_many(tx: Transaction, orders: Sequence[Order], now: datetime) -> dict[str, int]:
-    """Order many, of one portal and kind, in statements of five hundred. Returns subject → job id."""
+def order_many(tx: Transaction, orders: Sequence[Order], now: datetime, run_at: datetime | None = None) -> dict[str, int]:
+    """Order many, of one portal and kind, in statements of five hundred, to be done at `run_at` (or now). Returns subject → job id."""
     ids: dict[str, int] = {}
     for start in range(0, len(orders), CHUNK):
         rows = [
@@ -77,7 +83,7 @@ def order_many(tx: Transaction, orders: Sequence[Order], now: datetime) -> dict[
                 "state": "waiting",
                 "acting_user": one.acting_user,
                 "payload": one.payload,
-                "run_at": now,
+                "run_at": run_at or now,
                 "attempts": 0,
                 "created_at": now,
                 "cause": one.cause,
@@ -150,6 +156,11 @@ def anything_due(session: Session, bell: str, kinds: Sequence[str], now: datetim
     return bool(
         session.scalar(select(exists().where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds), Job.run_at <= now, Job.priority <= priority)))
     )
+
+
+def next_due(session: Session, bell: str, kinds: Sequence[str]) -> datetime | None:
+    """When the next work behind this bell may start."""
+    return session.scalar(select(func.min(Job.run_at)).where(Job.bell == bell, Job.state == "waiting", Job.kind.in_(kinds)))
 
 
 def hurry(tx: Transaction, portal_id: int, now: datetime, organisation_id: int | None = None) -> None:

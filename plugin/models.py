@@ -332,6 +332,11 @@ class Link(Base):
     crm_fingerprint: Mapped[str] = mapped_column(String(64), default="")
     crm_updated_at: Mapped[datetime | None]
     crm_stage: Mapped[str] = mapped_column(String(64), default="")
+    #: `invoice_fingerprint` of what we last saw in the CRM, and the stage that we wrote ourselves: it orders nothing (RULES 20, 22).
+    crm_seen: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    stage_written: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    #: Since when the CRM does not have it any more; until somebody decides, or a day has passed (RULES 21).
+    crm_gone_at: Mapped[datetime | None]
     xero_status: Mapped[str] = mapped_column(String(16), default="")
     xero_word: Mapped[str] = mapped_column(String(16), default="")
     xero_updated_at: Mapped[datetime | None]
@@ -429,6 +434,43 @@ class Reaction(Base):
     #: The number of the step on `latency`'s scale.
     step: Mapped[int] = mapped_column(Integer)
     count: Mapped[int] = mapped_column(Integer)
+
+
+class Followed(Base):
+    """Why a document that the CRM reported did not go by itself: it waits for something, or has a problem. Asked again when it changes."""
+
+    __tablename__ = "followed"
+    __table_args__ = (UniqueConstraint("portal_id", "organisation_id", "crm_kind", "crm_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    portal_id: Mapped[int] = _portal()
+    organisation_id: Mapped[int] = _organisation()
+    crm_kind: Mapped[str] = mapped_column(String(12))
+    crm_id: Mapped[int] = mapped_column(Integer)
+    number: Mapped[str] = mapped_column(String(255), default="")
+    #: What it looked like, stage included, and under which settings.
+    seen: Mapped[str] = mapped_column(String(64))
+    settings_number: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String(8))
+    problem_code: Mapped[str] = mapped_column(String(64))
+    problem_params: Mapped[dict[str, Any] | None]
+    at: Mapped[datetime]
+
+
+class Watch(Base):
+    """How the app looks after a portal by itself: how far its changes were read, and when it looks again (RULES 32)."""
+
+    __tablename__ = "watch"
+
+    portal_id: Mapped[int] = mapped_column(Id, ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    swept_until: Mapped[datetime | None]
+    swept_at: Mapped[datetime | None]
+    sweep_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime | None]
+    check_at: Mapped[datetime | None]
+    bound_at: Mapped[datetime | None]
+    #: Offline events: "" not asked yet, "reserve" (kept until we say so), "take" (gone when read), "none".
+    offline: Mapped[str] = mapped_column(String(8), default="")
 
 
 class Batch(Base):
@@ -599,6 +641,7 @@ class Callback(Base):
     __table_args__ = (
         Index("ix_callback_open", "done_at", "id"),
         Index("ix_callback_portal", "portal_id", "id"),
+        Index("ix_callback_recent", "portal_id", "received_at"),
         Index("ix_callback_organisation", "organisation_id", "id"),
     )
 

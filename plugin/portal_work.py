@@ -9,33 +9,39 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Boolean, String, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Boolean, and_, bindparam, case, or_, select, update
 
 from plugin import durations, jobs, latency, leases, sentences
 from plugin.bitrix24 import documents, people, robots
 from plugin.domain.problems import LATER, Problem
 from plugin.domain.settings import Settings
 from plugin.domain.statuses import next_stage
-from plugin.kinds import Kind, crm_id_of, kind_of
+from plugin.kinds import INVOICE, Kind, crm_id_of, kind_of
 from plugin.limits import process_name
 from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation, Portal
 from plugin.portals import current_settings
 from plugin.receiving import bringing
 from plugin.sending.record import shown_fingerprint
+from plugin.sending.send import ECHO
 from plugin.services import Services
 from plugin.talking import PortalRest, service_rest
-from plugin.usecases import automation, batches, first_sync, self_test, send_to_xero, troubles
-from plugin.usecases.invoice_states import ECHO
+from plugin.usecases import automation, batches, first_sync, self_test, send_to_xero, troubles, watch
 from plugin.wire import NoAnswer
 from plugin.xero.documents import deep_link
 
 log = logging.getLogger("plugin.portal_work")
 
-ALONE = (jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.ANSWER, jobs.BRING, jobs.TROUBLE, jobs.SELF_TEST)
+ALONE = (
+    *(jobs.PREPARE, jobs.FIRST_RUN, jobs.NOTIFY, jobs.ANSWER, jobs.BRING, jobs.TROUBLE, jobs.SELF_TEST),
+    *(jobs.CRM_SWEEP, jobs.CRM_CHECK, jobs.BIND),
+)
 KINDS = (*ALONE, jobs.WRITE_BACK)
 TOGETHER = 45
 #: The portal's clock and ours agree to this much.
 CLOCKS_APART = timedelta(minutes=1)
+
+#: In these states a document has just come into Xero; the stage for that is set. Any later one has a stage of its own.
+BEFORE_PAYMENT = ("draft", "submitted", "authorised", "sent", "overdue")
 
 _Plan = tuple[Job, documents.WriteBack, Link | None]
 
@@ -139,6 +145,21 @@ def _notify(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[
     return {claimed[0].id: None}
 
 
+def _sweep(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    watch.sweep(services, portal_id)
+    return {claimed[0].id: None}
+
+
+def _check(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    watch.check(services, portal_id)
+    return {claimed[0].id: None}
+
+
+def _bind(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    watch.bind(services, portal_id)
+    return {claimed[0].id: None}
+
+
 def _answer(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
     """How a document went, to the automation rule that waits for it."""
     automation.answer(services, portal_id, int(claimed[0].subject.partition(":")[2]))
@@ -182,21 +203,41 @@ def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind:
         else:
             plans.append((job, plan, link))
     plans = _without_repeated_lines(rest, kind, plans)
+    _announce_stages(services, plans)
     outcomes = documents.write_back(rest, kind.crm, [plan for _, plan, _ in plans])
-    seen: list[tuple[Link, documents.WriteBack, documents.State | None]] = []
+    seen: list[tuple[Link, documents.State | None]] = []
     for job, plan, link in plans:
         problem = outcomes.get(plan.crm_id)
         if problem is not None and problem.code == "bitrix24.not_found":
             problem = None
         written = problem is None or problem.code in ("bitrix24.stage_refused", "bitrix24.field_missing")  # whatever else it said was written
+        if link is not None and plan.stage_id and problem is not None:
+            _stage_not_written(services, link, plan, current.get(link.crm_id))
         if link is not None and written:
-            seen.append((link, plan, current.get(link.crm_id)))
+            seen.append((link, current.get(link.crm_id)))
         elif link is None:
             _forget_shown(services, portal_id, kind, plan.crm_id)
         done[job.id] = problem
     _remember(services, seen)
     _tell_paid(services, rest, kind, links.values())
     return done
+
+
+def _announce_stages(services: Services, plans: list[_Plan]) -> None:
+    """A stage that we are about to write is known as ours before the CRM can report it: it orders nothing (RULES 20)."""
+    moving = {link.id: plan.stage_id for _, plan, link in plans if link is not None and plan.stage_id}
+    if moving:
+        with services.db.transaction() as tx:
+            for link in tx.scalars(select(Link).where(Link.id.in_(moving))):
+                link.crm_stage = link.stage_written = moving[link.id] or ""
+
+
+def _stage_not_written(services: Services, link: Link, plan: documents.WriteBack, before: documents.State | None) -> None:
+    """The portal refused the stage, or nobody knows: it is where it was, as far as we know."""
+    with services.db.transaction() as tx:
+        held = tx.get_one(Link, link.id)
+        if held.stage_written == plan.stage_id and before is not None:
+            held.crm_stage, held.stage_written = before.stage_id, ""
 
 
 def _tell_paid(services: Services, rest: PortalRest, kind: Kind, links: Iterable[Link]) -> None:
@@ -261,6 +302,9 @@ def _of_link(context: _Context, job: Job, link: Link, states: dict[int, document
     stage = None
     if current is not None and settings is not None and payload.get("stage") is not False:
         stage = next_stage(link.xero_word, current.stage_id, settings[1], was=payload.get("was") or "", kind=link.crm_kind)
+        exported = payload.get("exported") and kind_of(job.subject) is INVOICE and link.xero_word in BEFORE_PAYMENT
+        if exported and settings[1].stage_after_export not in ("", current.stage_id):
+            stage = settings[1].stage_after_export
     log_line = payload.get("log")
     if stage is None and log_line is None and link.written == shown_fingerprint(link) and not payload.get("anew"):
         return None
@@ -285,7 +329,7 @@ def _of_link(context: _Context, job: Job, link: Link, states: dict[int, document
     return documents.WriteBack(link.crm_id, fields, stage, line)
 
 
-def _remember(services: Services, written: Sequence[tuple[Link, documents.WriteBack, documents.State | None]]) -> None:
+def _remember(services: Services, written: Sequence[tuple[Link, documents.State | None]]) -> None:
     """What we wrote is what we last saw: the CRM's report of it is no change. What a person changed since the reading still is one."""
     if not written:
         return
@@ -295,9 +339,8 @@ def _remember(services: Services, written: Sequence[tuple[Link, documents.WriteB
             "link": link.id,
             "shown": shown_fingerprint(link),
             "ours": before is None or link.crm_updated_at is None or before.updated_at <= link.crm_updated_at + ECHO,
-            "stage": plan.stage_id,
         }
-        for link, plan, before in written
+        for link, before in written
     ]
     table: Any = Link.__table__
     later = or_(table.c.crm_updated_at.is_(None), table.c.crm_updated_at < now)
@@ -307,7 +350,6 @@ def _remember(services: Services, written: Sequence[tuple[Link, documents.WriteB
         .values(
             written=bindparam("shown"),
             crm_updated_at=case((and_(bindparam("ours", type_=Boolean), later), now), else_=table.c.crm_updated_at),
-            crm_stage=func.coalesce(bindparam("stage", type_=String), table.c.crm_stage),
         )
     )
     with services.db.transaction() as tx:
@@ -334,5 +376,8 @@ _DO: dict[str, Callable[[Services, int, Sequence[Job]], dict[int, Problem | None
     jobs.TROUBLE: _trouble,
     jobs.ANSWER: _answer,
     jobs.SELF_TEST: _self_test,
+    jobs.CRM_SWEEP: _sweep,
+    jobs.CRM_CHECK: _check,
+    jobs.BIND: _bind,
     jobs.WRITE_BACK: _write_back,
 }

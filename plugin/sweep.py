@@ -17,7 +17,7 @@ from plugin.limits import process_name
 from plugin.models import Activity, Bitrix24Login, Call, Callback, Connection, Consent, Job, Portal, Reaction, RobotCall
 from plugin.receiving import overdue, rhythm
 from plugin.services import Services
-from plugin.usecases import connect_xero, portal_events, self_test, troubles
+from plugin.usecases import connect_xero, portal_events, self_test, troubles, watch
 from plugin.wire import NoAnswer
 
 log = logging.getLogger("plugin.sweep")
@@ -60,6 +60,7 @@ def _turn(services: Services, owner: str) -> None:
             look(services)
         if leases.take(services.db, HOUR, owner, services.now(), HOURLY.total_seconds()) is not None:
             hourly(services)
+        watch.order_due(services)
         # The day's turn is a lease too, so that neither a restart nor a cron of every minute makes it more than one a day.
         day = leases.take(services.db, DAY, owner, services.now(), DAILY.total_seconds())
         if day is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from plugin.bitrix24.client import BATCH, Rest
-from plugin.bitrix24.packing import Questions, rows_under
+from plugin.bitrix24.packing import Questions, groups, rows_under
 from plugin.bitrix24.reading import Customers
-from plugin.bitrix24.shapes import COMPANY, CONTACT, person_name
+from plugin.bitrix24.shapes import COMPANY, CONTACT, KINDS, person_name
 from plugin.bitrix24.values import ident, text
 from plugin.domain.crm import Customer
 
@@ -37,6 +37,19 @@ def name_of(rest: Rest, kind: Kind, id_: int) -> str | None:
     if not found:
         return None
     return text(found[0].get("title")) if kind == "company" else person_name(found[0])
+
+
+def owners_of(rest: Rest, requisites: Iterable[int]) -> dict[int, str]:
+    """Whose these requisites are, as "company:5"; those that are gone, or somebody else's, are absent (B§8.7)."""
+    found: dict[int, str] = {}
+    for part in groups(dict.fromkeys(requisites)):
+        reply = rest.batch({f"r{number}": ("crm.requisite.get", {"id": number}) for number in part})
+        for number in part:
+            row = reply.results.get(f"r{number}")
+            kind = KINDS.get(ident(row.get("ENTITY_TYPE_ID")) or 0) if isinstance(row, Mapping) else None
+            if kind and isinstance(row, Mapping) and (owner := ident(row.get("ENTITY_ID"))):
+                found[number] = f"{kind}:{owner}"
+    return found
 
 
 def read(rest: Rest, refs: Iterable[tuple[Kind, int]]) -> Sequence[Customer]:

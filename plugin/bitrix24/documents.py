@@ -12,7 +12,7 @@ from plugin.bitrix24.client import BATCH, BatchReply, Command, Reply, Rest, chun
 from plugin.bitrix24.fields import names, own_values
 from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.packing import groups, rows_under
-from plugin.bitrix24.reading import LIMIT, Read, read_documents
+from plugin.bitrix24.reading import LIMIT, Passed, Read, complete, look, read_documents
 from plugin.bitrix24.shapes import COMPANY, CONTACT, NEVER_SEEN, person_name
 from plugin.bitrix24.values import amount, ident, iso, moment, text
 from plugin.bitrix24.writing import WriteBack, may_edit, write_back
@@ -22,11 +22,14 @@ __all__ = [
     "ListedDocument",
     "Narrowed",
     "Page",
+    "Passed",
     "Read",
     "Rest",
     "WriteBack",
+    "complete",
     "ids_matching",
     "list_documents",
+    "look",
     "may_edit",
     "read_documents",
     "updated_times",

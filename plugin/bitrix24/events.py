@@ -25,6 +25,8 @@ DEPENDENCY_EVENTS = (
     *("CATALOG.PRICE.ON.ADD", "CATALOG.PRICE.ON.UPDATE", "CATALOG.PRICE.ON.DELETE"),
     *("ONCRMCURRENCYADD", "ONCRMCURRENCYUPDATE", "ONCRMCURRENCYDELETE"),
 )
+#: "Your queue of offline events has something new" (B§5.5); has no data.
+OFFLINE_EVENT = "ONOFFLINEEVENT"
 QUOTE_EVENTS = ("ONCRMQUOTEADD", "ONCRMQUOTEUPDATE", "ONCRMQUOTEDELETE")
 
 #: What an event is about, by the beginning of its name, where the changed object has an id of its own.
@@ -81,6 +83,10 @@ class Event:
             code = self._fields.get("ID")
             return f"currency:{code[:3].upper()}" if isinstance(code, str) and code.isalpha() else ""
         return f"{kind}:{self.subject_id}" if kind and self.subject_id else ""
+
+    @property
+    def deletes(self) -> bool:
+        return "DELETE" in self.name
 
     @property
     def kept(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from plugin.bitrix24 import robots
 from plugin.bitrix24.client import BatchReply, Command, Reply, Rest, chunks
-from plugin.bitrix24.events import CUSTOMER_EVENTS, INVOICE_EVENTS, INVOICE_TYPE, LIFE_EVENTS
+from plugin.bitrix24.events import CUSTOMER_EVENTS, DEPENDENCY_EVENTS, INVOICE_EVENTS, INVOICE_TYPE, LIFE_EVENTS, OFFLINE_EVENT, QUOTE_EVENTS
 from plugin.bitrix24.fields import ensure_fields
 from plugin.bitrix24.kinds import INVOICE, QUOTE
 from plugin.bitrix24.packing import rows_under
@@ -119,20 +119,35 @@ def _wanted(known: BatchReply, public_url: str, lang: str) -> tuple[dict[str, Co
 def _want_events(known: BatchReply, handler: str, added: dict[str, Command], removed: dict[str, Command]) -> None:
     """Bind what is missing; unbind our own handlers at a former address and names that this portal should no longer use."""
     wanted = event_names({name.upper() for name in _words(known, "events")})
-    ours = {*_common(), *_specific(), *CUSTOMER_EVENTS, *LIFE_EVENTS}
+    ours = {*_common(), *_specific(), *_OTHERS}
     bound = {(text(row.get("event")).upper(), text(row.get("handler"))) for row in _rows(known, "handlers") if not yes(row.get("offline"))}
     for name, address in sorted(bound):
         if name in ours and (name not in wanted or address != handler):
             removed[f"event.unbind {name} {address}"] = ("event.unbind", {"event": name, "handler": address})
     for name in wanted:
         if (name, handler) not in bound:
-            added[name] = ("event.bind", {"event": name, "handler": handler})
+            options = {"options": {"minTimeout": OFFLINE_EVERY}} if name == OFFLINE_EVENT else {}
+            added[name] = ("event.bind", {"event": name, "handler": handler, **options})
 
 
 def event_names(listed: set[str]) -> tuple[str, ...]:
     """The events to bind on a portal that lists these: invoices by their own names if it has them, never both (B§5.7, §15.1)."""
-    invoices = _specific() if set(_specific()) <= listed else _common()
-    return (*invoices, *(name for name in (*CUSTOMER_EVENTS, *LIFE_EVENTS) if name in listed or not listed))
+    return (*_invoice_events(listed), *(name for name in _OTHERS if name in listed or (not listed and name in _ALWAYS)))
+
+
+def document_events(listed: set[str]) -> tuple[str, ...]:
+    """The events of documents alone, on a portal that lists these."""
+    return (*_invoice_events(listed), *(name for name in QUOTE_EVENTS if name in listed))
+
+
+def _invoice_events(listed: set[str]) -> tuple[str, ...]:
+    return _specific() if set(_specific()) <= listed else _common()
+
+
+_ALWAYS = (*CUSTOMER_EVENTS, *LIFE_EVENTS)
+_OTHERS = (*QUOTE_EVENTS, *CUSTOMER_EVENTS, *DEPENDENCY_EVENTS, *LIFE_EVENTS, OFFLINE_EVENT)
+#: The portal tells at most every so many seconds that its own queue holds something new (B§5.5).
+OFFLINE_EVERY = 10
 
 
 def _common() -> tuple[str, ...]:

@@ -6,8 +6,9 @@ have made known: further pages, customers, their requisites and addresses, produ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -15,8 +16,8 @@ from plugin.bitrix24.client import BATCH, Params, Reply, Rest
 from plugin.bitrix24.fields import names
 from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.packing import Questions, groups, rows_under
-from plugin.bitrix24.shapes import ADDRESS_TYPES, COMPANY, CONTACT, KINDS, address_of, customer_of, document_of, product_of, row_of
-from plugin.bitrix24.values import ident
+from plugin.bitrix24.shapes import ADDRESS_TYPES, COMPANY, CONTACT, KINDS, NEVER_SEEN, address_of, customer_of, document_of, product_of, row_of
+from plugin.bitrix24.values import ident, moment, text
 from plugin.domain.checks import adds_up
 from plugin.domain.crm import Customer, Invoice, Product, Row
 from plugin.domain.problems import Problem
@@ -47,12 +48,69 @@ def read_documents(rest: Rest, kind: CrmKind, ids: Iterable[int], *, as_admin: b
     Rows of several owners in one list are right only for administrators: the portal tests the right on the first owner (B§8.6).
     The catalogue answers administrators only (B§9.5), so `products` stays empty for others.
     """
+    wanted = _few(ids)
+    found = _Reading(rest, kind, as_admin, details, code_field).read(wanted)
+    torn = _torn(found) if details else []
+    return _joined(found, _Reading(rest, kind, as_admin, details, code_field, together=False).read(torn)) if torn else found
+
+
+def look(rest: Rest, kind: CrmKind, ids: Iterable[int], history_of: Iterable[int] = ()) -> tuple[Read, dict[int, list[Passed]]]:
+    """These documents with their rows and nothing else, and the stages that those of `history_of` have been in: one request for fifty.
+
+    An administrator's `rest`. `complete` reads the rest of what a document needs, for those that have to go.
+    """
+    wanted = _few(ids)
+    reading = _Reading(rest, kind, as_admin=True, details=True, code_field="", alone=True)
+    passed: dict[int, list[Passed]] = {}
+    for id_ in history_of:
+        params = {"entityTypeId": kind.type_id, "filter": {"OWNER_ID": id_}, "order": {"ID": "DESC"}}
+        reading.ask("crm.stagehistory.list", params, partial(_take_history, passed.setdefault(id_, [])), lambda _problem: None)
+    found = reading.read(wanted)
+    torn = _torn(found)
+    again = partial(_Reading, rest, kind, as_admin=True, details=True, code_field="", together=False, alone=True)
+    return (_joined(found, again().read(torn)) if torn else found), passed
+
+
+def complete(rest: Rest, found: Read, code_field: str = "code") -> Read:
+    """What `look` has read, with customers and products; an administrator's `rest`."""
+    questions = Questions(rest)
+    customers, products = Customers(questions), _Products(questions, code_field)
+    for document in found.documents.values():
+        if document.customer_ref:
+            customers.add(*document.customer_ref)
+        for row in document.rows:
+            if row.product_id:
+                products.add(row.product_id)
+
+    def gathered() -> None:
+        customers.ask()
+        products.ask()
+
+    questions.run(gathered)
+    return replace(found, customers=customers.found(), products=products.found, lacking={**customers.lacking, **products.lacking})
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A stage that an item came into, and when (B§8.5)."""
+
+    stage_id: str
+    at: datetime
+
+
+def _take_history(into: list[Passed], reply: Reply) -> None:
+    into += [Passed(text(row.get("STAGE_ID")), moment(row.get("CREATED_TIME")) or NEVER_SEEN) for row in rows_under(reply, "items")]
+
+
+def _few(ids: Iterable[int]) -> list[int]:
     wanted = list(dict.fromkeys(ids))
     if len(wanted) > LIMIT:
         raise ValueError(f"at most {LIMIT} documents at a time")
-    found = _Reading(rest, kind, as_admin, details, code_field).read(wanted)
-    torn = [id_ for id_, one in found.documents.items() if details and not one.manual_total and not adds_up(one)]
-    return _joined(found, _Reading(rest, kind, as_admin, details, code_field, together=False).read(torn)) if torn else found
+    return wanted
+
+
+def _torn(found: Read) -> list[int]:
+    return [id_ for id_, one in found.documents.items() if not one.manual_total and not adds_up(one)]
 
 
 def _joined(found: Read, again: Read) -> Read:
@@ -65,16 +123,20 @@ def _joined(found: Read, again: Read) -> Read:
 class _Reading:
     """The state of one read."""
 
-    def __init__(self, rest: Rest, kind: CrmKind, as_admin: bool, details: bool, code_field: str, together: bool = True) -> None:
-        self._kind, self._details = kind, details
+    def __init__(self, rest: Rest, kind: CrmKind, as_admin: bool, details: bool, code_field: str, together: bool = True, alone: bool = False) -> None:
+        self._kind, self._details, self._alone = kind, details, alone
         self._owners = BATCH if as_admin and together else 1
         self._questions = Questions(rest)
         self._customers = Customers(self._questions)
-        self._products = _Products(self._questions, code_field) if details and as_admin else None
+        self._products = _Products(self._questions, code_field) if details and as_admin and not alone else None
         self._documents: dict[int, Invoice] = {}
         self._rows: dict[int, dict[int, Row]] = {}
         self._missing: set[int] = set()
         self._denied: dict[int, Problem] = {}
+
+    def ask(self, method: str, params: Params, take: Callable[[Reply], None], refused: Callable[[Problem], None]) -> None:
+        """One more question, in the same requests."""
+        self._questions.ask(method, params, take, refused)
 
     def read(self, ids: list[int]) -> Read:
         for group in groups(ids):
@@ -114,7 +176,7 @@ class _Reading:
     def _take_item(self, item: Mapping[str, Any]) -> None:
         document = document_of(self._kind, item)
         self._documents[document.id] = document
-        if self._details and document.customer_ref:
+        if self._details and not self._alone and document.customer_ref:
             self._customers.add(*document.customer_ref)
 
     def _refuse(self, id_: int, problem: Problem) -> None:

@@ -65,13 +65,15 @@ def fingerprint(draft: Draft) -> str:
 
 
 def invoice_fingerprint(invoice: Invoice) -> str:
-    """A stable hash of what matters for sending. Our own user fields, times and row ids do not: what we write back is no change."""
+    """A stable hash of what matters for sending. Our own user fields, times and row ids do not: what we write back is no change.
+
+    The stage is not in it, for we move that ourselves: who compares documents compares it apart.
+    """
     return _hash(
         {
             "id": invoice.id,
             "number": invoice.number,
             "title": invoice.title,
-            "stage": invoice.stage_id,
             "currency": invoice.currency,
             "total": plain(invoice.total),
             "manual": invoice.manual_total,

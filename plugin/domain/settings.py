@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -52,6 +52,10 @@ class Settings:
     bring_documents: bool = False  # sales invoices made in Xero appear in the CRM
     bring_contacts: bool = False
     bring_contacts_from: str = ""  # the moment (ISO, UTC) that was switched on
+    #: Since when documents go by themselves in this way; nothing made, or moved, before goes (to the second, as Bitrix24 counts).
+    automatic_since: datetime | None = None
+    #: A document deleted in the CRM: ask an administrator, or delete the draft in Xero a day later (RULES 21).
+    when_deleted: Literal["ask", "delete"] = "ask"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` reads them back to an equal value."""
@@ -92,6 +96,8 @@ _NUMBERED = ("account_by_product", "account_by_section", "tax_by_product", "tax_
 def _read(name: str, value: Any) -> Any:
     if name == "start_date":
         return date.fromisoformat(value) if value else None
+    if name == "automatic_since":
+        return datetime.fromisoformat(value) if value else None
     if name == "sellers":
         return tuple(int(each) for each in value)
     if name == "reference_fields":

@@ -23,7 +23,7 @@ from plugin.limits import Lane, Wait, process_name
 from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
 from plugin.receiving import rhythm, sweeps
-from plugin.sending import invoiced, pull, read, resolve, send, settle
+from plugin.sending import customers, follow, invoiced, pull, read, remove, resolve, send, settle
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, end_jobs
 from plugin.sending.work import Ended, Work
@@ -35,19 +35,23 @@ log = logging.getLogger("plugin.sending")
 
 SEND_MOST = 1_000
 PULL_MOST = 10_000
-KINDS = (jobs.SEND, jobs.PULL, jobs.INVOICED)
+KINDS = (jobs.SEND, jobs.PULL, jobs.INVOICED, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER)
+#: Work that is due so soon is rung for by whoever looked last; the sweep rings for what lies further ahead.
+SOON = durations.SWEEP_EVERY + durations.RING_AGAIN
 
 
 def conduct(services: Services, organisation_id: int, should_stop: Callable[[], bool]) -> None:
     """Answer an organisation's bell. Safe to call at any time, from any process; nothing happens while another one conducts."""
     bell = jobs.organisation_bell(organisation_id)
     with services.db.reading() as session:
-        if (
+        idle = (
             not jobs.anything_due(session, bell, KINDS, services.now())
             and not _orphans(session, bell)
             and not rhythm.due_now(services, session, organisation_id)
-        ):
-            return
+        )
+    if idle:
+        _ring_for_next(services, bell)
+        return
     pace = services.config.pace
     fence = leases.take(services.db, bell, process_name(), services.now(), durations.LEASE / pace)
     if fence is None:
@@ -63,10 +67,16 @@ def conduct(services: Services, organisation_id: int, should_stop: Callable[[], 
         return
     finally:
         leases.give_back(services.db, bell, fence)
+    _ring_for_next(services, bell, held)
+
+
+def _ring_for_next(services: Services, bell: str, held: float = 0.0) -> None:
+    """Look once more: what is due rings now (or when the limits let it go on), what will be due in a moment rings then."""
     with services.db.reading() as session:
-        more = jobs.anything_due(session, bell, KINDS, services.now())
-    if more:
-        services.bells.ring(bell, held)
+        due = jobs.next_due(session, bell, KINDS)
+    wait = (due - services.now()).total_seconds() if due is not None else SOON
+    if wait < SOON:
+        services.bells.ring(bell, max(held, wait))
 
 
 def _orphans(session: Session, bell: str) -> bool:
@@ -81,6 +91,8 @@ class _Run:
     works: list[Work]
     lane: Lane
     reading: Future[list[Ended]] | None
+    #: Customers that changed; no document is theirs.
+    customers: list[Job]
 
 
 class _Turn:
@@ -135,10 +147,10 @@ class _Turn:
         return True
 
     def _people_first(self) -> bool:
-        """Orders of people in a round of their own, in their lane. False when none was due."""
+        """What people ordered, and what has just happened, in a round of its own, in their lane. False when nothing was due."""
         with self.services.db.reading() as session:
-            waiting = jobs.anything_due(session, self.bell, KINDS, self.services.now(), jobs.PEOPLE)
-        return waiting and self._round(jobs.PEOPLE)
+            waiting = jobs.anything_due(session, self.bell, KINDS, self.services.now(), jobs.EVENTS)
+        return waiting and self._round(jobs.EVENTS)
 
     def _round(self, priority: int) -> bool:
         """Claim a run, or take the one that was read ahead, and carry it through. False when nothing was due."""
@@ -172,18 +184,20 @@ class _Turn:
     def _begin(self, priority: int) -> _Run | None:
         """Claim a run and start to read it. What a call left open is not read before it is settled."""
         most = self._most(priority)
-        claimed = self._claim(jobs.PULL, PULL_MOST, priority) + self._claim(jobs.INVOICED, most, priority) + self._claim(jobs.SEND, most, priority)
+        claimed = self._claim(jobs.PULL, PULL_MOST, priority)
+        for kind in (jobs.INVOICED, jobs.SEND, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER):
+            claimed += self._claim(kind, most, priority)
         if not claimed:
             return None
-        works = self._works(claimed)
-        lane: Lane = "people" if priority == jobs.PEOPLE else "bulk"
+        works = self._works([job for job in claimed if job.kind != jobs.CUSTOMER])
+        lane: Lane = "bulk" if priority == jobs.BULK else "people"
         fresh = [one for one in works if one.job.kind == jobs.SEND and one.job.call_id is None]
         reading = self._reader.submit(read.read, self.services, fresh, lane) if fresh else None
-        return _Run(claimed, works, lane, reading)
+        return _Run(claimed, works, lane, reading, [job for job in claimed if job.kind == jobs.CUSTOMER])
 
     def _most(self, priority: int) -> int:
         """As many as the minute has calls for, beside those that wait already: work is claimed and read when it can also be sent."""
-        if priority == jobs.PEOPLE:
+        if priority != jobs.BULK:
             return SEND_MOST
         try:
             room = self.services.xero_limits.room(self.tenant_id)
@@ -220,6 +234,7 @@ class _Turn:
         return claimed
 
     def _carry(self, run: _Run) -> None:
+        self._customers(run)
         works = run.works
         if not works:
             return
@@ -230,6 +245,8 @@ class _Turn:
         pulls = [one for one in going if one.job.kind == jobs.PULL]
         sends = [one for one in going if one.job.kind == jobs.SEND]
         quotes = [one for one in going if one.job.kind == jobs.INVOICED]
+        follows = [one for one in going if one.job.kind == jobs.FOLLOW]
+        removals = [one for one in going if one.job.kind == jobs.REMOVE]
         if pulls:
             pull.pull(flight, pulls, run.lane)
         if sends:
@@ -238,6 +255,20 @@ class _Turn:
             send.send(flight, sends, run.lane, ended)
         if quotes:
             invoiced.carry(flight, quotes, run.lane)
+        if follows:
+            follow.follow(flight, follows, run.lane)
+        if removals:
+            remove.remove(flight, removals, run.lane)
+
+    def _customers(self, run: _Run) -> None:
+        """Customers that changed, portal by portal."""
+        for portal_id in dict.fromkeys(job.portal_id for job in run.customers):
+            mine = [job for job in run.customers if job.portal_id == portal_id]
+            known = self._ready(portal_id)
+            if isinstance(known, Problem):
+                self._put_back([job.id for job in mine], known)
+            else:
+                customers.follow_customers(self._flight(known), known, mine, run.lane)
 
     def _works(self, claimed: Sequence[Job]) -> list[Work]:
         """Each job with its portal's choices; portals that may not send keep their jobs waiting, with the reason."""
@@ -280,7 +311,7 @@ class _Turn:
         return self.flight
 
     def _between(self) -> None:
-        """Between two calls of a bulk run: orders of people go first, in a round of their own; then the next run is read ahead."""
+        """Between two calls of a bulk run: people and news go first, in a round of their own; then the next run is read ahead."""
         if self.nested:
             return
         lane = self.lane

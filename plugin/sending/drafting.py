@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -48,7 +48,7 @@ def lists_of(session: Session, organisation_id: int) -> Lists:
 def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemChoice | None]) -> Draft:
     """What Xero shall hold of this work; raises the problem that says why it cannot."""
     number = document_number(one.settled, one.ready.settings, _suffix(one))
-    return translate(
+    draft = translate(
         one.settled,
         settings=one.ready.settings,
         organisation=lists.organisation,
@@ -66,6 +66,11 @@ def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemC
         linked=one.link is not None and not one.as_new,
         older_too=one.job.acting_user is not None or bool((one.job.payload or {}).get("rule")),
     )
+    link = one.link
+    if link is not None and link.sent and not one.as_new and link.stage_written == one.settled.stage_id:
+        # We moved it into this stage ourselves: that orders nothing (RULES 20).
+        return replace(draft, status=str(link.sent["status"]))
+    return draft
 
 
 def _mark(one: Work) -> str:

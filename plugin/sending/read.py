@@ -23,7 +23,7 @@ def read(services: Services, works: Iterable[Work], lane: Lane) -> list[Ended]:
     for portal_id, of_portal in by_portal(list(works)).items():
         groups: dict[tuple[Kind, int | None], list[Work]] = {}
         for kind, works_of_kind in by_kind(of_portal).items():
-            _links(services, kind, works_of_kind)
+            links(services, kind, works_of_kind)
             for one in works_of_kind:
                 groups.setdefault((kind, one.job.acting_user), []).append(one)
         for (_, user_id), group in groups.items():
@@ -32,7 +32,8 @@ def read(services: Services, works: Iterable[Work], lane: Lane) -> list[Ended]:
     return ended
 
 
-def _links(services: Services, kind: Kind, works: list[Work]) -> None:
+def links(services: Services, kind: Kind, works: list[Work]) -> None:
+    """Fill in the link of each work; all of one portal and kind."""
     ids = [one.crm_id for one in works]
     found: dict[int, Link] = {}
     with services.db.reading() as session:
@@ -54,19 +55,19 @@ def _read_group(services: Services, portal_id: int, user_id: int | None, works: 
     try:
         if user_id is None:
             rest = service_rest(services, portal_id, lane)
-            return _take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
+            return take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=code_field(works)))
         with services.db.reading() as session:
             admin = session.scalar(select(Bitrix24Login.admin).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
             service_user = session.get_one(Portal, portal_id).service_user_id
         if admin:
             rest = portal_rest(services, portal_id, user_id, lane)
-            return _take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=_code_field(works)))
+            return take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=code_field(works)))
         ended = _prove(services, portal_id, user_id, works, lane)
         refused = {id(one.work) for one in ended}
         left = [one for one in works if id(one) not in refused]
         if left and service_user is not None:
             rest = service_rest(services, portal_id, lane)
-            ended += _take(left, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in left], as_admin=True, code_field=_code_field(left)))
+            ended += take(left, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in left], as_admin=True, code_field=code_field(left)))
         elif left:
             ended += [Ended(one, Problem("portal.no_service_admin", LATER)) for one in left]
         return ended
@@ -76,7 +77,8 @@ def _read_group(services: Services, portal_id: int, user_id: int | None, works: 
         return [Ended(one, Problem("bitrix24.no_answer", LATER)) for one in works]
 
 
-def _code_field(works: list[Work]) -> str:
+def code_field(works: list[Work]) -> str:
+    """The field of the CRM's products that the portal chose as item code."""
     source = works[0].ready.settings.item_code_source
     return "xmlId" if source == "xmlId" else "code"
 
@@ -108,7 +110,8 @@ def _refused(works: list[Work], found: documents.Read) -> list[Ended]:
     return ended
 
 
-def _take(works: list[Work], found: documents.Read) -> list[Ended]:
+def take(works: list[Work], found: documents.Read) -> list[Ended]:
+    """Fill in what was read of each work; returns those that end here."""
     ended = _refused(works, found)
     for one in works:
         invoice = found.documents.get(one.crm_id)

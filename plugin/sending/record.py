@@ -10,16 +10,17 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from plugin import activity, jobs, latency
 from plugin.db import Transaction
-from plugin.domain.drafts import draft_to_json, fingerprint
+from plugin.domain.crm import Invoice
+from plugin.domain.drafts import draft_to_json, fingerprint, invoice_fingerprint
 from plugin.domain.ledger import Document, Draft
 from plugin.domain.problems import NEVER, Problem, Retry
 from plugin.domain.statuses import status_word
 from plugin.kinds import INVOICE, KINDS, Kind
-from plugin.models import Batch, BatchDocument, Bitrix24Login, Job, Link, Organisation
+from plugin.models import Batch, BatchDocument, Bitrix24Login, Followed, Job, Link, Organisation
 from plugin.sending.work import Work, by_portal
 from plugin.services import Services
 
@@ -59,6 +60,8 @@ class Recorder:
     activities: list[dict[str, Any]] = field(default_factory=list)
     bells: set[str] = field(default_factory=set)
     names: dict[tuple[int, int], str] = field(default_factory=dict)
+    #: Documents that are in Xero now: whatever held them back is over.
+    settled: set[tuple[int, str, int]] = field(default_factory=set)
     reactions: list[latency.Reacted] = field(default_factory=list)
     #: Links of the documents at hand, by portal, kind and CRM id, as this transaction sees them.
     links: dict[tuple[int, str, int], Link] = field(default_factory=dict)
@@ -111,6 +114,10 @@ class Recorder:
         """Write it all; close batches whose last document has ended and order their notification."""
         self.tx.flush()
         activity.record_many(self.tx, self.activities)
+        for portal_id, kind in {(portal, kind) for portal, kind, _ in self.settled}:
+            ids = [crm_id for portal, name, crm_id in self.settled if (portal, name) == (portal_id, kind)]
+            over = (Followed.portal_id == portal_id, Followed.crm_kind == kind, Followed.crm_id.in_(ids))
+            self.tx.execute(delete(Followed).where(*over).execution_options(synchronize_session=False))
         latency.record(self.tx, self.reactions, self.now)
         batches = self._write_ends()
         for (run_at, code, params, kind, seconds), ids in self._waiting.items():
@@ -165,18 +172,27 @@ def _text(value: Any) -> str:
 
 
 def order_write_back(
-    recorder: Recorder, job: About, link: Link, *, was: str = "", log: dict[str, Any] | None = None, anew: bool = False, stage: bool = True
+    recorder: Recorder,
+    job: About,
+    link: Link,
+    *,
+    was: str = "",
+    log: dict[str, Any] | None = None,
+    anew: bool = False,
+    stage: bool = True,
+    exported: bool = False,
 ) -> None:
     """Its own order, one update per document, at Bitrix24's pace (RULES 30). The stage is decided when it is written.
 
     `anew`: the fields are written even if they show the same already. Not `stage`: its stage is left alone.
+    `exported`: it has just come into Xero.
     What Xero told first is timed until the CRM shows it.
     """
     bell, subject = jobs.portal_bell(link.portal_id), KINDS[link.crm_kind].back_subject(link.crm_id)
     news = job.kind == jobs.PULL and job.cause in (jobs.XERO, jobs.SWEEP)
 
     def made() -> jobs.Order:
-        payload = {"was": was, "log": log, "link": link.id, "anew": anew, "news": news, "stage": stage}
+        payload = {"was": was, "log": log, "link": link.id, "anew": anew, "news": news, "stage": stage, "exported": exported}
         return jobs.Order(
             link.portal_id, jobs.WRITE_BACK, subject, bell, link.organisation_id, job.priority, job.acting_user, payload, job.cause, job.caused_at
         )
@@ -281,10 +297,22 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str, sent
     if sent is not None:
         link.sent, link.crm_fingerprint = draft_to_json(sent), fingerprint(sent)
     if work.invoice is not None:
-        link.crm_stage, link.crm_updated_at = work.invoice.stage_id, max(work.invoice.updated_at, link.crm_updated_at or work.invoice.updated_at)
+        see_crm(link, work.invoice, work.link)
+    recorder.settled.add((work.job.portal_id, work.kind.name, work.crm_id))
     link.settings_number = work.ready.settings_number
     see(link, document, today_of(work.ready.organisation, now))
     return link
+
+
+def see_crm(link: Link, invoice: Invoice, before: Link | None) -> None:
+    """Take over what the CRM says now: what is equal to it later is no change (RULES 22). `before` is the link as it was when that was read."""
+    link.crm_gone_at = None
+    link.crm_seen = invoice_fingerprint(invoice)
+    link.crm_updated_at = max(invoice.updated_at, link.crm_updated_at or invoice.updated_at)
+    if before is None or before.id != link.id or before.stage_written == link.stage_written:
+        # Else we have moved it since: the stage that was read is an old one.
+        link.crm_stage = invoice.stage_id
+        link.stage_written = link.stage_written if invoice.stage_id == link.stage_written else ""
 
 
 def see(link: Link, document: Document, today: date) -> bool:

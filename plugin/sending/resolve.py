@@ -359,6 +359,7 @@ def keep_contact_links(tx: Transaction, made: Sequence[tuple[Work, Contact]], ho
                 xero_kind="contact",
                 xero_id=contact.id,
                 number=contact.number,
+                sent=_sent_of(one, contact) if how == "created" else None,
                 how=how,
                 created_at=now,
             )
@@ -379,6 +380,13 @@ def keep_contact_links(tx: Transaction, made: Sequence[tuple[Work, Contact]], ho
     tx.flush()  # old links end before their successors come: an insert would be written first
     tx.add_all(links)
     activity.record_many(tx, said)
+
+
+def _sent_of(one: Work, contact: Contact) -> dict[str, Any]:
+    """What Xero was told of a customer whose contact we made: the base for what follows when it changes."""
+    assert one.customer is not None
+    name = clean_name(person_name(one.customer, one.ready.settings.name_person))
+    return contacts.element(NewContact(contact.number, one.customer, name))
 
 
 def _held_contact_links(session: Session, works: Sequence[Work]) -> dict[tuple[int, str], Link]:
@@ -418,8 +426,11 @@ def close_unanswered(tx: Transaction, call_ids: Sequence[int], now: Any) -> None
 
 
 def close_left(tx: Transaction, organisation_id: int, now: Any) -> None:
-    """A conductor was killed while it created contacts or items, or moved quotes: no job holds such a call. Lists are read again before anything is created."""
-    resources = {"contacts": directory.CONTACT, "items": directory.ITEM, "invoiced": ""}
+    """A conductor was killed while it created contacts or items, or moved or removed documents: no job holds such a call.
+
+    Lists are read again before anything is created, and documents before anything is done to them.
+    """
+    resources = {"contacts": directory.CONTACT, "items": directory.ITEM, "invoiced": "", "remove": "", "contact": ""}
     query = select(Call.id, Call.operation).where(Call.organisation_id == organisation_id, Call.answered_at.is_(None), Call.operation.in_(resources))
     left = tx.execute(query).all()
     if left:

@@ -22,12 +22,15 @@ from plugin.models import Call, Job, Link
 from plugin.sending import invoiced, quoted, steps
 from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
-from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, today_of
+from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, see_crm, today_of
 from plugin.sending.resolve import Resolver, close_call
 from plugin.sending.work import Ended, Work, by_kind, elements_of
 from plugin.wire import Answer
 from plugin.xero.errors import problem_of_errors
 from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, Change
+
+#: Our own writes move the CRM's "last change" too; within this much of them nothing counts as a change, where the content is not known.
+ECHO = timedelta(seconds=5)
 
 #: Read again before a run where they are old (`durations.LISTS_FRESH`); Xero's refusal makes them stale at once.
 _LISTS = (directory.ORGANISATION, directory.ACCOUNT, directory.TAX)
@@ -70,6 +73,7 @@ class _Run:
         with self.flight.services.db.transaction() as tx:
             leases.check(tx, self.flight.lease, self.flight.fence)
             recorder = Recorder(self.flight.services, tx, self.flight.services.now())
+            know_links(recorder, [one.work for one in pairs if one.problem is None])
             _end(recorder, pairs, self.flight.services.config.pace)
             recorder.finish()
 
@@ -90,8 +94,9 @@ def _end(recorder: Recorder, ended: Sequence[Ended], pace: float) -> None:
 
 def _seen_unchanged(recorder: Recorder, one: Work, link: Link) -> None:
     """Whatever moved the CRM's "last change", it was nothing that concerns Xero."""
-    if one.invoice is not None and (link.crm_updated_at is None or one.invoice.updated_at > link.crm_updated_at):
-        recorder.tx.execute(update(Link).where(Link.id == link.id).values(crm_updated_at=one.invoice.updated_at).execution_options(synchronize_session=False))
+    if one.invoice is not None:
+        held = recorder.links.get((link.portal_id, link.crm_kind, link.crm_id)) or recorder.tx.get_one(Link, link.id)
+        see_crm(held, one.invoice, link)
     if one.job.priority == jobs.PEOPLE or one.proved:
         order_write_back(recorder, one.job, link, anew=one.proved)
 
@@ -498,7 +503,7 @@ def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str, run: 
     )
     _order_invoiced(recorder, one, link)
     log = {"code": code, "params": {"number": document.number, "total": str(document.total), "currency": document.currency, "document": one.kind.name}}
-    order_write_back(recorder, one.job, link, was=was, log=log if one.job.priority == jobs.PEOPLE else None)
+    order_write_back(recorder, one.job, link, was=was, log=log if one.job.priority == jobs.PEOPLE else None, exported=operation == "create")
 
 
 def _order_invoiced(recorder: Recorder, one: Work, link: Link) -> None:

@@ -16,11 +16,9 @@ from plugin.domain.crm import Visitor
 from plugin.kinds import KINDS, Kind
 from plugin.models import BatchDocument, Link
 from plugin.portals import live_connection
+from plugin.sending.send import ECHO
 from plugin.services import Services
 from plugin.usecases.shown import InvoiceFilter
-
-#: Our own writes move the CRM's "last change" too; within this much of them nothing counts as a change.
-ECHO = timedelta(seconds=5)
 
 
 def narrowed(services: Services, visitor: Visitor, rest: documents.Rest, asked: InvoiceFilter) -> documents.Narrowed:

@@ -22,12 +22,12 @@ from plugin.domain.problems import LATER, Problem
 from plugin.models import Bitrix24Login, Connection, FirstRun, Job, Organisation, Portal, SelfTest
 from plugin.portals import current_settings, ensure_row, live_connection
 from plugin.services import Services
-from plugin.usecases import NotAllowed, NotHere
+from plugin.usecases import NotAllowed, NotHere, deleted, watch
 from plugin.usecases.shown import FirstSync, Home, Told
 from plugin.wire import About, NoAnswer, about
 
 #: What the installer binds. Raised when that changes, so that portals are bound again at their next opening.
-BOUND_VERSION = "2"
+BOUND_VERSION = "3"
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,7 @@ def _bind_again(services: Services, portal_id: int, confirmed: launch.Confirmed)
     """An update of the app removed its handlers, or a new version needs others: an administrator's opening repairs that."""
     with services.db.reading() as session:
         bound = session.get_one(Portal, portal_id).bound_version
+    watch.order_binding(services, portal_id)
     if confirmed.installed and bound != _bound(confirmed):
         try:
             bind(services, portal_id, confirmed)
@@ -223,6 +224,7 @@ def home(services: Services, visitor: Visitor) -> Home:
             else None
         )
         night = _failed_at_night(session, visitor) if visitor.admin else None
+        undecided = deleted.count(session, visitor.portal_id, organisation.id) if organisation and visitor.admin else 0
     banner, action = _banner(services, portal, connection, organisation)
     if banner is None and night is not None:
         banner, action = night, "selftest"
@@ -234,6 +236,7 @@ def home(services: Services, visitor: Visitor) -> Home:
         action,
         admin or "",
         first_run_shown(run),
+        undecided,
     )
 
 

@@ -116,7 +116,7 @@ def confirm(services: Services, visitor: Visitor) -> None:
         fault = next(iter(_all_faults(choices, known).values()), None)
         if fault is not None:
             raise Problem(fault.code, **fault.params)
-        tx.execute(select(Connection.id).where(Connection.id == live.id).with_for_update())  # a second press of the button comes after this one
+        lock_settings(tx, live)
         before = current_settings(tx, visitor.portal_id, live.organisation_id)
         if before is not None and before[1] == choices:
             return
@@ -138,6 +138,18 @@ def confirm(services: Services, visitor: Visitor) -> None:
             bell = jobs.portal_bell(visitor.portal_id)
             jobs.order(tx, jobs.Order(visitor.portal_id, jobs.FIRST_RUN, "first_run", bell, live.organisation_id, acting_user=visitor.user_id), now)
             tx.after_commit(lambda: services.bells.ring(bell))
+
+
+def lock_settings(tx: Transaction, live: Connection) -> None:
+    """A second press of a button, and another administrator, come after this one."""
+    tx.execute(select(Connection.id).where(Connection.id == live.id).with_for_update())
+
+
+def stages(services: Services, visitor: Visitor) -> tuple[Stage, ...]:
+    """The stages of the portal's invoices, asked again after a minute; none without a connection."""
+    with services.db.reading() as session:
+        live = live_connection(session, visitor.portal_id)
+    return _stages(_facts(services, visitor, live)) if live is not None else ()
 
 
 def find_accounts(services: Services, visitor: Visitor, kind: str, text: str) -> tuple[Option, ...]:

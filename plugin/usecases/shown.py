@@ -468,3 +468,35 @@ class Home:
     banner_action: str = ""  # connect, setup, takeover, ""
     service_admin: str = ""
     first_sync: FirstSync | None = None
+    deleted: int = 0  # documents of administrators to decide: deleted in Bitrix24, still in Xero
+
+
+@dataclass(frozen=True)
+class AutomaticShown:
+    """What runs by itself. `mode`: off, stage, new; `when_deleted`: ask, delete."""
+
+    mode: str
+    stage: str
+    since: datetime | None
+    start_date: date | None
+    stage_after_export: str
+    when_deleted: str
+    stages: tuple[Option, ...]
+    faults: dict[str, Told] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeletedDocument:
+    """A document that Bitrix24 does not have any more and Xero still has. `way`: delete, void, or nothing where Xero allows neither."""
+
+    id: int
+    number: str
+    total: Decimal | None
+    currency: str
+    word: str  # status word
+    gone_at: datetime
+    by_itself_at: datetime | None  # when it goes without a decision
+    way: str
+    xero_url: str
+    running: bool
+    problem: Told | None = None

@@ -12,7 +12,7 @@ from typing import cast
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from plugin.usecases import brought_from_xero, connect_xero, first_sync, open_app, set_up
+from plugin.usecases import automatic, brought_from_xero, connect_xero, deleted, first_sync, open_app, set_up
 from plugin.usecases.shown import SetUpShown
 from plugin.web import connection, failures
 from plugin.web.here import services, visitor
@@ -56,6 +56,13 @@ def confirm() -> ResponseReturnValue:
     return page("setup/confirmed.html", "settings", sync=first_sync.progress(services(), visitor()))
 
 
+@blueprint.post("/automatic")
+def runs_by_itself() -> ResponseReturnValue:
+    """What goes without a click: `automatic`, `automatic_stage`, `stage_after_export`, `when_deleted`."""
+    found = automatic.save(services(), visitor(), request.form)
+    return part("setup/automatic.html", automatic=found, saved=not found.faults)
+
+
 @blueprint.get("/accounts")
 def accounts() -> ResponseReturnValue:
     """Accounts for a combobox, found as one types."""
@@ -82,6 +89,19 @@ def decide(pair_id: int) -> ResponseReturnValue:
     """The same, or not the same."""
     first_sync.decide(services(), visitor(), pair_id, request.form.get("same") == "yes")
     return part("first_sync/pairs.html", pairs=first_sync.doubtful(services(), visitor()))
+
+
+@blueprint.get("/deleted")
+def deleted_shown() -> ResponseReturnValue:
+    """What was deleted in Bitrix24 and is still in Xero."""
+    return page("setup/deleted.html", "settings", documents=deleted.listed(services(), visitor()))
+
+
+@blueprint.post("/deleted/<int:link_id>")
+def decide_deleted(link_id: int) -> ResponseReturnValue:
+    """Keep it in Xero, or have it deleted or voided there too."""
+    deleted.decide(services(), visitor(), link_id, request.form.get("keep") == "yes")
+    return part("setup/deleted_documents.html", documents=deleted.listed(services(), visitor()))
 
 
 @blueprint.post("/first-sync")
@@ -112,4 +132,6 @@ def _wizard(state: SetUpShown) -> str:
 def _settings(state: SetUpShown) -> str:
     connected = connect_xero.shown(services(), visitor())
     sync, brought = first_sync.progress(services(), visitor()), brought_from_xero.shown(services(), visitor())
-    return page("setup/settings.html", "settings", setup=state, connection=connected, sync=sync, brought=brought)
+    return page(
+        "setup/settings.html", "settings", setup=state, connection=connected, sync=sync, brought=brought, automatic=automatic.shown(services(), visitor())
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +23,8 @@ CREATE_METHOD = "PUT"
 CREATE_PATH = "Contacts"
 CREATE_PARAMS = {"summarizeErrors": "false"}
 CREATE_MOST = 50
+#: With the id in every element it changes that contact and only what is named (X§5.4).
+UPDATE_METHOD = "POST"
 
 NAME_CHARS = 255
 NUMBER_CHARS = 50
@@ -152,6 +154,18 @@ def email(address: str) -> str:
 def create_body(wanted: Sequence[NewContact]) -> bytes:
     """The body that creates these contacts."""
     return encode({"Contacts": [element(one) for one in wanted]})
+
+
+def update_body(changes: Sequence[tuple[str, Mapping[str, Any]]]) -> bytes:
+    """The body that changes these fields of these contacts, each by its id."""
+    return encode({"Contacts": [{**fields, "ContactID": id_} for id_, fields in changes]})
+
+
+def outcomes_of_changes(answer: Answer, ids: Sequence[str]) -> tuple[Outcome, ...]:
+    """One outcome for each contact changed, in that order."""
+    got = elements(answer, "Contacts")
+    found = {guid(one.get("ContactID")): _outcome(one, answer.status == 400) for one in got}
+    return tuple(found.get(id_, UNANSWERED) for id_ in ids)
 
 
 def element(new: NewContact) -> dict[str, Any]:

@@ -133,6 +133,20 @@ def _path(url: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
+def bells_with_work(services: Services) -> list[str]:
+    """Every bell behind which something is ordered, or was told."""
+    with services.db.reading() as session:
+        ordered = set(session.scalars(select(Job.bell).where(Job.state.in_(("waiting", "running")))))
+        return sorted(ordered | set(inbox.bells_of_open(session, services.now())))
+
+
+def answer(services: Services, bell: str) -> None:
+    """Do what waits behind a bell, as a worker does."""
+    kind, _, number = bell.rpartition(":")
+    acts = {"organisation": conductor.conduct, "portal": portal_work.work, "inbox:portal": take_events.drain, "inbox:organisation": take_webhooks.drain}
+    acts[kind](services, int(number), lambda: False)
+
+
 class Office:
     """The app, its services, and a worker that works when it is told to."""
 
@@ -189,14 +203,11 @@ class Office:
         """Do all the work that is due, as workers do when bells ring; waits for short retries."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self.take_in()
-            with self.services.db.reading() as session:
-                bells = set(session.scalars(select(Job.bell).where(Job.state.in_(("waiting", "running")))))
+            bells = bells_with_work(self.services)
             if not bells:
                 return
-            for bell in sorted(bells):
-                kind, _, number = bell.partition(":")
-                (conductor.conduct if kind == "organisation" else portal_work.work)(self.services, int(number), lambda: False)
+            for bell in bells:
+                answer(self.services, bell)
             time.sleep(0.02)
         raise AssertionError(f"work was left after {seconds} s: {self.waiting()}")
 
@@ -205,8 +216,7 @@ class Office:
         with self.services.db.reading() as session:
             bells = inbox.bells_of_open(session, self.services.now())
         for bell in bells:
-            kind, _, number = bell.rpartition(":")
-            (take_webhooks if kind == "inbox:organisation" else take_events).drain(self.services, int(number), lambda: False)
+            answer(self.services, bell)
 
     def waiting(self) -> list[tuple[str, str, str, str | None, Any]]:
         with self.services.db.reading() as session:

@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
 
-from plugin import portal_work
 from plugin.models import Job
-from plugin.sending import conductor
-from tests.stories.office import Office
+from tests.stories.office import Office, answer, bells_with_work
 
 
 class PatientOffice(Office):
@@ -40,9 +38,8 @@ class PatientOffice(Office):
         """Do everything that is ordered, however long it has to wait."""
         self.pass_time(60)
         for _ in range(60):
-            self.take_in()
+            bells = bells_with_work(self.services)
             with self.services.db.reading() as session:
-                bells = sorted(set(session.scalars(select(Job.bell).where(Job.state.in_(("waiting", "running"))))))
                 first = session.scalar(select(func.min(Job.run_at)).where(Job.state == "waiting"))
             if not bells:
                 return
@@ -50,6 +47,5 @@ class PatientOffice(Office):
             if wait > 0:
                 self.pass_time(wait + 0.01)
             for bell in bells:
-                kind, _, number = bell.partition(":")
-                (conductor.conduct if kind == "organisation" else portal_work.work)(self.services, int(number), lambda: False)
+                answer(self.services, bell)
         raise AssertionError(f"work was left: {self.waiting()}")

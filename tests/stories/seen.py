@@ -16,12 +16,10 @@ import requests
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from plugin import portal_work
-from plugin.models import Base, Job, Portal
-from plugin.sending import conductor
+from plugin.models import Base, Portal
 from plugin.sentences import sentence
 from sandbox.bitrix24.php import flatten
-from tests.stories.office import HARBOUR_ORGANISATION, Office, Person
+from tests.stories.office import HARBOUR_ORGANISATION, Office, Person, answer, bells_with_work
 
 Row = TypeVar("Row", bound=Base)
 
@@ -73,11 +71,8 @@ def deliver(office: Office, name: str = "") -> list[int]:
 
 def ring(office: Office) -> None:
     """Answer every bell that has work once, whether or not the work succeeds."""
-    with office.services.db.reading() as session:
-        bells = sorted(set(session.scalars(select(Job.bell).where(Job.state.in_(("waiting", "running"))))))
-    for bell in bells:
-        kind, _, number = bell.partition(":")
-        (conductor.conduct if kind == "organisation" else portal_work.work)(office.services, int(number), lambda: False)
+    for bell in bells_with_work(office.services):
+        answer(office.services, bell)
 
 
 def post_opening(office: Office, path: str, portal: str = "harbour", user: int = 1, query: dict[str, str] | None = None, **fields: str | None) -> Any:
