@@ -188,10 +188,10 @@ def _learn(flight: Flight, part: _Going, begun: datetime, lane: Lane) -> None:
         recorder.finish()
     drafts = [Change(each.id, {"status": "DELETED"}) for each in made if each.status == "DRAFT"]
     if drafts:
-        flight.fly([_take_back(flight, drafts)], lane)
+        flight.fly([_take_back(flight, one, drafts)], lane)
 
 
-def _take_back(flight: Flight, drafts: list[Change]) -> Plan:
+def _take_back(flight: Flight, one: Work, drafts: list[Change]) -> Plan:
     """Delete what our own step has just made; what a bookkeeper has approved meanwhile stays, and the activity names it."""
 
     def take(call: Call, answer: Answer) -> None:
@@ -205,5 +205,5 @@ def _take_back(flight: Flight, drafts: list[Change]) -> Plan:
                 leases.check(tx, flight.lease, flight.fence)
                 close_unanswered(tx, [call.id], flight.services.now())
 
-    elements = [{"id": one.id} for one in drafts]
+    elements = [{"portal": one.job.portal_id, "subject": one.job.subject, "id": each.id} for each in drafts]
     return Plan(OPERATION, UPDATE_METHOD, INVOICE.xero.path, dict(INVOICE.xero.write_params), INVOICE.xero.update_body(drafts), elements, [], take, refuse)
