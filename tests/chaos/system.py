@@ -32,7 +32,7 @@ from launch.tree import child_environment
 from plugin import durations
 from plugin.db import full_url
 from tests import services
-from tests.bench.__main__ import _fields as form_fields
+from tests.bench.office import fields_of as form_fields
 from tests.running import free_port, until
 
 Kind = Literal["sqlite", "postgresql"]
