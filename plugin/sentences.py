@@ -76,6 +76,7 @@ SENTENCES: dict[str, str | Counted] = {
     "bring.doubtful": _("Bitrix24 has another invoice with the number %(number)s. Compare both, and link them in the settings under “First synchronisation”."),
     "bring.several": _("Several customers are called %(name)s. Link one of them to the contact in Xero, then save “Brought from Xero” again."),
     "bring.in_flight": _("Bitrix24 did not say whether it made what is new in Xero; it is looked for in a moment."),
+    "bring.under_way": _("This invoice is just being brought from Xero. It is looked at again when that is done."),
     "bring.unsettled": _("A call to Xero is still open; what is new there is told apart when it is settled."),
     "online.allowance": _("Today's share of Xero calls for links is used up. Try again tomorrow, or open the invoice in Xero."),
     "online.not_approved": _("Xero has an online invoice only once it is approved."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from plugin import directory, jobs, leases
@@ -122,7 +122,7 @@ def unsettled(session: Session, organisation_id: int, before: datetime) -> bool:
     return session.scalar(held.limit(1)) is not None
 
 
-def ours(session: Session, portal_id: int, xero_id: str) -> bool:
-    """Is this document being brought into the portal by us? The portal's report of that orders nothing."""
-    mine = (Arrival.portal_id == portal_id, Arrival.xero_id == xero_id, Arrival.state.in_(("announced", "made")))
-    return bool(session.scalar(select(exists().where(*mine))))
+def under_way(session: Session, portal_id: int) -> frozenset[str]:
+    """Documents that Bitrix24 was asked to make and that are not linked yet: the portal's report of that orders nothing."""
+    mine = (Arrival.portal_id == portal_id, Arrival.xero_kind == INVOICE, Arrival.state == "announced")
+    return frozenset(session.scalars(select(Arrival.xero_id).where(*mine)))

@@ -7,14 +7,18 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from plugin.bitrix24 import documents
-from plugin.domain.problems import LATER, Problem
+from plugin.domain.problems import LATER, Problem, after
 from plugin.kinds import Kind
 from plugin.limits import Lane
 from plugin.models import Bitrix24Login, Link, Portal
+from plugin.receiving import arrivals
 from plugin.sending.work import Ended, Work, by_kind, by_portal
 from plugin.services import Services
 from plugin.talking import portal_rest, service_rest
 from plugin.wire import NoAnswer
+
+#: An invoice that we are just bringing from Xero has its document there; it is looked at again when the two are linked.
+UNDER_WAY_SECONDS = 10.0
 
 
 def read(services: Services, works: Iterable[Work], lane: Lane) -> list[Ended]:
@@ -46,8 +50,10 @@ def links(services: Services, kind: Kind, works: list[Work]) -> None:
                 Link.ended_at.is_(None),
             )
             found |= {link.crm_id: link for link in session.scalars(query)}
+        arriving = arrivals.under_way(session, works[0].job.portal_id)
     for one in works:
         one.link = found.get(one.crm_id)
+        one.arriving = arriving if one.link is None else frozenset()
 
 
 def _read_group(services: Services, portal_id: int, user_id: int | None, works: list[Work], lane: Lane) -> list[Ended]:
@@ -116,6 +122,9 @@ def take(works: list[Work], found: documents.Read) -> list[Ended]:
     for one in works:
         invoice = found.documents.get(one.crm_id)
         if invoice is None:
+            continue
+        if invoice.fields.get("xero_id", "").lower() in one.arriving:
+            ended.append(Ended(one, Problem("bring.under_way", after(UNDER_WAY_SECONDS))))
             continue
         one.invoice, one.products = invoice, found.products
         one.customer = found.customers.get(invoice.customer_ref) if invoice.customer_ref else None

@@ -27,6 +27,8 @@ class Work:
     customer: Customer | None = None
     products: dict[int, Product] = field(default_factory=dict)
     link: Link | None = None
+    #: Documents that are being brought from Xero into the portal right now: an invoice that names one is not to be sent.
+    arriving: frozenset[str] = frozenset()
     contact_id: str = ""
     draft: Draft | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)

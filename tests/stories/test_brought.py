@@ -12,10 +12,10 @@ from plugin.bitrix24 import bringing as crm
 from plugin.models import Activity, Arrival, Link, Organisation, SettingsVersion
 from plugin.sending import conductor
 from sandbox.xero.books import Invoice
-from tests.stories.main_story import fields_of, sendable
+from tests.stories.main_story import fields_of, sendable, writes
 from tests.stories.office import Person
 from tests.stories.patience import PatientOffice
-from tests.stories.seen import row, rows, words
+from tests.stories.seen import ring, row, rows, words
 
 HOUR = 3600.0
 
@@ -137,8 +137,17 @@ def test_killed_in_the_middle_it_is_still_made_once(office: PatientOffice, monke
         return real(*arguments)
 
     monkeypatch.setattr(crm, "set_rows", dies)
+    office.pass_time(3 * HOUR)
+    sweep.look(office.services)
+    conductor.conduct(office.services, 1, lambda: False)
+    ring(office)
+    assert [one.state for one in rows(office, Arrival)] == ["announced"]
+    (half,) = brought(office)
+    batch = alice.order(half["id"])  # somebody, or the automatic mode, meets it before it is linked
+    alice.post(f"/app/batches/{batch}/confirm")
     later(office)
     later(office)
+    assert writes(office) == []
 
     assert not dying
     (found,) = brought(office)
