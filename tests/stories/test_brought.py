@@ -128,7 +128,7 @@ def test_killed_in_the_middle_it_is_still_made_once(office: PatientOffice, monke
     alice = office.ready()
     switch_on(alice)
     document = made_there(office)
-    real, dying = crm.set_rows, [True, True]
+    real, dying = crm.totals, [True, True]
 
     def dies(*arguments: Any) -> Any:
         if dying:
@@ -136,7 +136,7 @@ def test_killed_in_the_middle_it_is_still_made_once(office: PatientOffice, monke
             raise RuntimeError("killed")
         return real(*arguments)
 
-    monkeypatch.setattr(crm, "set_rows", dies)
+    monkeypatch.setattr(crm, "totals", dies)
     office.pass_time(3 * HOUR)
     sweep.look(office.services)
     conductor.conduct(office.services, 1, lambda: False)
