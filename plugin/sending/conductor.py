@@ -133,15 +133,16 @@ class _Turn:
 
     def _paused(self) -> bool:
         """Xero asked for a pause: everything due waits until then, and nobody spins meanwhile."""
-        now = self.services.now()
+        with self.services.db.reading() as session:
+            until = session.scalar(select(Organisation.paused_until).where(Organisation.id == self.organisation_id))
+        if until is None or until <= self.services.now():
+            return False
         with self.services.db.transaction() as tx:
-            organisation = tx.get_one(Organisation, self.organisation_id)
-            if organisation.paused_until is None or organisation.paused_until <= now:
-                return False
+            leases.check(tx, self.bell, self.fence)
             tx.execute(
                 update(Job)
-                .where(Job.bell == self.bell, Job.state == "waiting", Job.run_at < organisation.paused_until)
-                .values(run_at=organisation.paused_until)
+                .where(Job.bell == self.bell, Job.state == "waiting", Job.run_at < until)
+                .values(run_at=until)
                 .execution_options(synchronize_session=False)
             )
         return True
