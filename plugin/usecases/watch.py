@@ -77,15 +77,15 @@ def _order(services: Services, tx: Transaction, portal_id: int, kind: str) -> No
 
 
 def sweep(services: Services, portal_id: int) -> None:
-    """Look at what changed since the last sweep, and at what the portal's own queue holds. One request where nothing happened."""
+    """Look at what changed since the last sweep, and at what the portal's own queue holds. Two requests where nothing happened, none where nothing runs."""
     now = services.now()
     with services.db.reading() as session:
         context = ready(session, portal_id)
         watch = session.get_one(Watch, portal_id)
-    rest = service_rest(services, portal_id)
     _remove_forgotten(services, context, now)
-    take_offline(services, rest)
     if context.settings.automatic != "off":
+        rest = service_rest(services, portal_id)
+        take_offline(services, rest)
         since = watch.swept_until or now
         for kind in _followed():
             narrowed = documents.Narrowed(changed_from=since - timedelta(seconds=durations.CRM_OVERLAP))
