@@ -100,6 +100,7 @@
 
   body.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target?.id === "app") arrived();
+    if (document.querySelector("[data-crm-changed='yes']")) bitrix24.reloadCard();
     sayWhatIsNew();
   });
 

@@ -65,6 +65,11 @@ const bitrix24 = (() => {
       .catch(() => window.open(otherwise, "_blank", "noopener"));
   }
 
+  /** The card around this frame reads its own fields again. */
+  function reloadCard() {
+    host().then((b24) => b24.placement.call("reloadData")).catch(() => {});
+  }
+
   /** A fresh token of the same person, as form fields. */
   function freshToken() {
     return host().then((b24) => b24.auth.refreshAuth()).then((auth) => ({
@@ -97,5 +102,5 @@ const bitrix24 = (() => {
     if (document.body.dataset.installing) finishInstallation();
   }
 
-  return { freshToken, openPath, setTitle, toTop, visibleBand };
+  return { freshToken, openPath, reloadCard, setTitle, toTop, visibleBand };
 })();

@@ -102,18 +102,18 @@ def edits(services: Services, context: Ready, works: Sequence[Work]) -> dict[int
     return {one.crm_id: problem for one in changed if (problem := _forbidden(one, held, lists)) is not None}
 
 
-def now_and_held(services: Services, context: Ready, one: Work) -> tuple[Draft, Document]:
-    """What sending would make of this linked document now, and what Xero holds of it; raises the problem that stops either."""
+def now_and_held(services: Services, context: Ready, one: Work) -> tuple[Draft, Document, Problem | None]:
+    """What sending would make of this linked document now, what Xero holds of it, and what would stop an update; raises what stops looking."""
     with services.db.reading() as session:
         lists = lists_of(session, context.organisation.id)
         codes = item_codes([one])
         known = directory.items_by_code(session, context.organisation.id, codes.values())
         contacts = _contact_ids(session, context, [one])
-    draft = _draft(one, lists, contacts, item_choices(codes, known))
+    one.draft = _draft(one, lists, contacts, item_choices(codes, known))
     held = next(iter(one.kind.xero.by_ids(books_of(services, context.connection, "people"), _ids([one]))), None)
     if held is None:
         raise Problem("xero.gone", number=one.link.number if one.link is not None else "")
-    return draft, held
+    return one.draft, held, _forbidden(one, {held.id: held}, lists)
 
 
 def _ids(works: Sequence[Work]) -> list[str]:

@@ -19,7 +19,6 @@ from plugin.domain.crm import Visitor
 from plugin.domain.drafts import draft_from_json
 from plugin.domain.ledger import Document, Draft
 from plugin.domain.problems import Problem
-from plugin.domain.statuses import has_money
 from plugin.domain.versions import Versions, versions
 from plugin.kinds import KINDS, Kind
 from plugin.models import Job, Link, Organisation
@@ -66,7 +65,7 @@ def differences(services: Services, visitor: Visitor, kind: Kind, crm_id: int) -
         if link is None:
             return Differences("not_linked")
         work = _work(services, visitor, context, kind, crm_id, link)
-        now, held = foresee.now_and_held(services, context, work)
+        now, held, stop = foresee.now_and_held(services, context, work)
     except Problem as problem:
         return Differences("problem", problem=Told(problem.code, problem.params))
     except NoAnswer:
@@ -75,10 +74,11 @@ def differences(services: Services, visitor: Visitor, kind: Kind, crm_id: int) -
     found = versions(sent, now, held)
     names = _contact_names(services, context, row, sent, now, held)
     return Differences(
-        _verdict(found, held),
+        _verdict(found, stop),
         tuple(_named(one, names) for one in found),
         (now.total, sent.total if sent is not None else None, held.total),
         held.currency,
+        Told(stop.code, stop.params) if stop is not None else None,
     )
 
 
@@ -100,18 +100,17 @@ def _work(services: Services, visitor: Visitor, context: Ready, kind: Kind, crm_
     return Work(job, context, kind, crm_id, invoice, customer, read.products, link)
 
 
-def _verdict(found: tuple[Versions, ...], held: Document) -> str:
-    """One word for what the person can do about it."""
-    if held.status in ("VOIDED", "DELETED"):
-        return "gone"
-    sides = {one.by for one in found}
-    if not sides:
-        return "equal"
-    if "both" in sides or sides == {"crm", "xero"}:
-        return "both"
-    if sides == {"xero"}:
-        return "xero"
-    return "crm_paid" if has_money(held) else "crm"
+#: What stops an update, as the card says it.
+_STOPS = {"edit.conflict": "both", "edit.gone": "gone", "edit.paid": "crm_paid"}
+
+
+def _verdict(found: tuple[Versions, ...], stop: Problem | None) -> str:
+    """One word for what sending would do, judged as sending judges it (RULES 19)."""
+    if stop is not None:
+        return _STOPS.get(stop.code, "stopped")
+    if any(one.by != "xero" for one in found):
+        return "crm"
+    return "xero" if found else "equal"
 
 
 def _contact_names(services: Services, context: Ready, row: InvoiceRow, sent: Draft | None, now: Draft, held: Document) -> Mapping[str, str]:

@@ -243,7 +243,8 @@ class DocumentCard:
 
 @dataclass(frozen=True)
 class Differences:
-    """Three versions of a document. `verdict`: not_linked, equal, crm (to be sent), crm_paid, xero (stays), both (a person decides), gone, problem."""
+    """Three versions of a document. `verdict`: not_linked, equal, crm (to be sent), crm_paid, xero (stays), both (a person decides),
+    gone, stopped (`problem` says why), problem (nothing could be compared)."""
 
     verdict: str
     rows: tuple[Versions, ...] = ()

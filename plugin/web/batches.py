@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from plugin.kinds import KINDS
 from plugin.usecases import batches, send_to_xero
 from plugin.usecases.shown import BatchShown
+from plugin.web import cards
 from plugin.web.here import services, visitor, whole, whole_numbers
 from plugin.web.invoices import asked_document, asked_filter
 from plugin.web.render import instead, page, part
@@ -67,7 +68,7 @@ def progress(batch_id: int) -> ResponseReturnValue:
 def confirm(batch_id: int) -> ResponseReturnValue:
     """Now it goes."""
     batches.confirm(services(), visitor(), batch_id)
-    return page("batches/page.html", "batches", batch=batches.shown(services(), visitor(), batch_id))
+    return _where_it_is_seen(batches.shown(services(), visitor(), batch_id))
 
 
 @blueprint.post("/<int:batch_id>/cancel")
@@ -90,5 +91,17 @@ def _shown(batch_id: int) -> BatchShown:
 
 def in_dialog(batch: BatchShown) -> ResponseReturnValue:
     if batch.state in ("preparing", "to_confirm"):
-        return part("batches/dialog.html", batch=batch)
-    return instead(page("batches/page.html", "batches", batch=batch))
+        return part("batches/dialog.html", batch=batch, card=_card())
+    return instead(_where_it_is_seen(batch))
+
+
+def _card() -> int:
+    """The document in whose own card, inside the CRM, the person stands; 0 in the app itself."""
+    return whole(request.values.get("card", ""), 0)
+
+
+def _where_it_is_seen(batch: BatchShown) -> str:
+    """Whoever sends from a document's card stays there and sees it move; in the app the batch is shown."""
+    if crm_id := _card():
+        return cards.document_tab(KINDS[batch.document], crm_id)
+    return page("batches/page.html", "batches", batch=batch)

@@ -22,7 +22,12 @@ CUSTOMERS: dict[str, Customer] = {"company": "company", "contact": "contact"}
 @blueprint.get("/documents/<document>/<int:crm_id>")
 def document(document: str, crm_id: int) -> ResponseReturnValue:
     """The tab of a document."""
-    card = cards.document(services(), visitor(), _kind(document), crm_id)
+    return document_tab(_kind(document), crm_id)
+
+
+def document_tab(kind: Kind, crm_id: int) -> str:
+    """Where this document stands, what differs and what happened, as this person may see it."""
+    card = cards.document(services(), visitor(), kind, crm_id)
     return part("cards/document.html", card=card, row=card.row, running=running((card.row,)))
 
 

@@ -94,7 +94,12 @@ def test_the_tab_of_an_invoice_shows_both_sides_and_sends(desk: Desk) -> None:
 
     app.get_by_role("button", name="Create / Edit on Xero").click()
     expect(app.get_by_role("button", name="Send 1 invoice")).to_be_visible(timeout=15_000)
-    app.get_by_role("button", name="Cancel").first.click()
+    app.get_by_role("button", name="Send 1 invoice").click()
+    expect(app.get_by_role("heading", name="What happened")).to_be_visible(timeout=15_000)
+    desk.office.work()
+    expect(app.get_by_text("was updated in Xero").first).to_be_visible(timeout=15_000)
+    expect(app.get_by_text("Xero was changed. It stays as it is there")).to_be_visible(timeout=15_000)
+    assert (document_of(desk.office, desk.sent).lines[0].quantity, document.reference) == (9, "Bookkeeper's own")
 
 
 def test_the_tab_of_an_unsaved_invoice_teaches_under_each_open_fact(desk: Desk) -> None:
