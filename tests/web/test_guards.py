@@ -14,6 +14,7 @@ from tests.web.conftest import SIONE, Site
 FILLED: dict[str, object] = {
     "batch_id": 1,
     "crm_id": 1,
+    "link_id": 1,
     "document": "invoice",
     "customer": "company",
     "customer_id": 1,
