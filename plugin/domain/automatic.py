@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from plugin.domain.checks import document_date
+from plugin.domain.compare import GONE
 from plugin.domain.crm import Invoice
 from plugin.domain.drafts import invoice_fingerprint
 from plugin.domain.problems import Problem
@@ -47,7 +48,7 @@ def judge(invoice: Invoice, settings: Settings, known: Known | None, *, reached:
         return "nothing"
     if known is not None and not known.differs(invoice):
         return "nothing"
-    if settings.status_for(invoice.stage_id) == "VOIDED":
+    if settings.status_for(invoice.stage_id, invoice.kind) in GONE:
         return "nothing" if known is None else "go"
     if not invoice.rows:
         return Problem("follow.no_rows")
@@ -62,7 +63,7 @@ def _ours(invoice: Invoice, settings: Settings) -> bool:
         return False
     if settings.sellers and invoice.seller_id not in settings.sellers:
         return False
-    return bool(settings.status_for(invoice.stage_id))
+    return bool(settings.status_for(invoice.stage_id, invoice.kind))
 
 
 def _wanted(invoice: Invoice, settings: Settings, reached: bool) -> bool:

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from plugin.domain.automatic import Known, judge
 from plugin.domain.compare import Conflict, Unchanged, Update, compare, push
 from plugin.domain.crm import Invoice, Stage
 from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
@@ -226,3 +227,13 @@ def test_marks_and_names_in_the_reference() -> None:
 
 def test_settings_of_before_quotes_still_read() -> None:
     assert Settings.from_json({"stage_to_status": {"DT31_1:N": "DRAFT"}}).status_for("SENT", "quote") == "DRAFT"
+
+
+def test_by_itself_a_quote_follows_its_own_map() -> None:
+    """Its stages are not those of invoices: what is not sent stays, a deletion goes only where there is something to delete."""
+    settings = replace(QUOTE_SETTINGS, automatic="new")
+    known = Known(seen="before", stage_id="SENT", changed_since=True)
+    assert judge(quote(), settings, None, reached=True) == "go"
+    assert judge(quote(stage="UC_OFF"), settings, None, reached=True) == "nothing"
+    assert judge(quote(stage="UC_GONE"), settings, None, reached=True) == "nothing"
+    assert judge(quote(stage="UC_GONE"), settings, known, reached=True) == "go"
