@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,19 @@ def shell(start: str, token: str, title: str) -> str:
 
 def money(amount: Decimal | None, currency: str) -> str:
     """An amount as the reader's locale writes it; nothing for nothing."""
-    return "" if amount is None else format_currency(amount, currency or "XXX", locale=get_locale())
+    return "" if amount is None else _written_amount(amount, currency or "XXX", get_locale())
+
+
+@lru_cache(8192)
+def _written_amount(amount: Decimal, currency: str, locale: Any) -> str:
+    """Kept, as are moments: a list of fifty rows would spend most of its time on them, and shows the same ones again and again."""
+    return str(format_currency(amount, currency, locale=locale))
+
+
+@lru_cache(8192)
+def _written_moment(value: datetime, skeleton: str, zone: Any, locale: Any, timed: bool) -> str:
+    day_ = str(format_skeleton(skeleton, value, tzinfo=zone, locale=locale))
+    return f"{day_}, {format_time(value, 'short', tzinfo=zone, locale=locale)}" if timed else day_
 
 
 def moment(value: datetime | None) -> str:
@@ -67,9 +80,8 @@ def moment(value: datetime | None) -> str:
     if value is None:
         return ""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    zone, locale = get_timezone(), get_locale()
     skeleton = "MMMd" if aware.year == services().now().year else "yMMMd"
-    return f"{format_skeleton(skeleton, aware, tzinfo=zone, locale=locale)}, {format_time(aware, 'short', tzinfo=zone, locale=locale)}"
+    return _written_moment(aware, skeleton, get_timezone(), get_locale(), True)
 
 
 def moment_exact(value: datetime) -> str:
@@ -87,7 +99,7 @@ def short_day(value: datetime | None) -> str:
     if value is None:
         return ""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return format_skeleton("MMMd", aware, tzinfo=get_timezone(), locale=get_locale())
+    return _written_moment(aware, "MMMd", get_timezone(), get_locale(), False)
 
 
 def lasting(seconds: float | None) -> str:
