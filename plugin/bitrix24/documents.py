@@ -162,7 +162,7 @@ def _listed(kind: CrmKind, row: Mapping[str, Any], companies: Mapping[int, str],
 
 
 def ids_matching(rest: Rest, kind: CrmKind, narrowed: Narrowed, limit: int) -> Iterator[list[int]]:
-    """Every id in the filter, in rising order, as lists; at most `limit` of them.
+    """Every id in the filter, in rising order, as lists that `read_documents` takes; at most `limit` of them.
 
     No COUNT is run and nothing is skipped when rows vanish meanwhile (B§4.3). What is left out is left out here: a long list of ids
     in each of fifty commands would be megabytes.
@@ -172,8 +172,8 @@ def ids_matching(rest: Rest, kind: CrmKind, narrowed: Narrowed, limit: int) -> I
     excluded, left = frozenset(narrowed.not_ids), limit
     for part in parts:
         found = [id_ for id_ in part if id_ not in excluded][: max(0, left)]
-        if found:
-            yield found
+        for start in range(0, len(found), LIMIT):
+            yield found[start : start + LIMIT]
         left -= len(found)
         if left <= 0:
             return
