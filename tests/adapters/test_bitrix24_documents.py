@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import responses
 
-from plugin.bitrix24.documents import Narrowed, Page, WriteBack, ids_matching, list_documents, may_edit, read_documents, updated_times, write_back
+from plugin.bitrix24.documents import LIMIT, Narrowed, Page, WriteBack, ids_matching, list_documents, may_edit, read_documents, updated_times, write_back
 from plugin.bitrix24.fields import Value
 from plugin.bitrix24.kinds import INVOICE
 from plugin.domain.crm import Address
@@ -255,7 +255,9 @@ def test_chosen_ids_are_asked_for_in_fifties_and_excluded_ones_never_sent(mock: 
     books = Books(6_000)
     rest = books.attach(mock)
     chosen = tuple(range(1, 12_000, 2))
-    assert [id_ for part in ids_matching(rest, INVOICE, Narrowed(ids=chosen, not_ids=(3,)), 9_999) for id_ in part] == [1, *range(5, 6_000, 2)]
+    parts = list(ids_matching(rest, INVOICE, Narrowed(ids=chosen, not_ids=(3,)), 9_999))
+    assert [id_ for part in parts for id_ in part] == [1, *range(5, 6_000, 2)]
+    assert max(len(part) for part in parts) <= LIMIT  # each can be read at once
     assert len(books.requests) == 3
     assert [id_ for part in ids_matching(rest, INVOICE, Narrowed(not_ids=tuple(range(1, 5_999))), 9_999) for id_ in part] == [5_999, 6_000]
     assert max(len(str(params)) for _, params in books.requests) < 150_000
