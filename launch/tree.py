@@ -60,6 +60,9 @@ def child_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     for name in ("NO_PROXY", "no_proxy"):
         environment[name] = ",".join(filter(None, [environment.get(name), "localhost", "127.0.0.1"]))
     environment["PYTHONUNBUFFERED"] = "1"
+    # Where compiled modules may not be kept, every process would compile every package anew: they are kept beside the logs, away from the sources.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment.setdefault("PYTHONPYCACHEPREFIX", str(Tree.here().var / "pycache"))
     return environment
 
 
