@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from cryptography.fernet import Fernet
 
 from plugin.config import Config, ConfigError
 
 GOOD = {
     "PUBLIC_URL": "https://app.example/",
     "SECRET_KEY": "a secret of sixteen characters and more",
-    "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    "ENCRYPTION_KEYS": "dGhpcnR5LXR3byBieXRlcywgZm9yIHRlc3RzIG9ubHk=",
     "BITRIX24_CLIENT_ID": "app.1",
     "BITRIX24_CLIENT_SECRET": "secret",
     "XERO_CLIENT_ID": "id",
