@@ -23,6 +23,8 @@ class Counts:
         self._redis = redis
         self._kept: Counter[str] = Counter()
         self._lock = threading.Lock()
+        #: Held while sums move to Redis: whoever reads meanwhile would find them neither here nor there.
+        self._moving = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def add(self, name: str, more: int = 1) -> None:
@@ -35,29 +37,31 @@ class Counts:
 
     def read(self) -> dict[str, int]:
         """All sums so far: what Redis has added up, and what this process still holds."""
-        try:
-            found: Any = self._redis.hgetall(KEY)
-            sums = Counter({name.decode(): int(value) for name, value in found.items()})
-        except RedisError:
-            sums = Counter()
-        with self._lock:
-            return dict(sums + self._kept)
+        with self._moving:
+            try:
+                found: Any = self._redis.hgetall(KEY)
+                sums = Counter({name.decode(): int(value) for name, value in found.items()})
+            except RedisError:
+                sums = Counter()
+            with self._lock:
+                return dict(sums + self._kept)
 
     def flush(self) -> None:
         """Add up in Redis what this process has counted; kept for the next time where Redis is away."""
-        with self._lock:
-            taken, self._kept = self._kept, Counter()
-        if not taken:
-            return
-        try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for name, more in taken.items():
-                    pipe.hincrby(KEY, name, more)
-                pipe.execute()
-        except RedisError as error:
-            log.warning("%d counts wait for Redis: %s", sum(taken.values()), type(error).__name__)
+        with self._moving:
             with self._lock:
-                self._kept += taken
+                taken, self._kept = self._kept, Counter()
+            if not taken:
+                return
+            try:
+                with self._redis.pipeline(transaction=False) as pipe:
+                    for name, more in taken.items():
+                        pipe.hincrby(KEY, name, more)
+                    pipe.execute()
+            except RedisError as error:
+                log.warning("%d counts wait for Redis: %s", sum(taken.values()), type(error).__name__)
+                with self._lock:
+                    self._kept += taken
 
     def _loop(self) -> None:
         wait = threading.Event()

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from plugin.bitrix24.placements import PLACES
 from plugin.models import Activity, Bitrix24Login, Portal
 from sandbox.bitrix24.php import flatten
 from sandbox.serve import Sandbox
@@ -201,7 +202,7 @@ def test_an_update_brings_a_new_secret_and_the_next_administrator_binds_the_hand
     office.open(user=4)
 
     assert "ONAPPUNINSTALL" in {one.event for one in crm.installation.handlers}
-    assert len(crm.installation.placements) == 3
+    assert {one.code for one in crm.installation.placements} == set(PLACES)
     assert portal_row(office).application_token == crm.installation.application_token
     assert "activity.updated" in {one.code for one in rows(office, Activity)}
 
