@@ -11,14 +11,16 @@ from plugin.bitrix24.values import names, text, yes
 
 #: What the app cannot do without; the rest of what it asks for only makes it more comfortable.
 NEEDED_SCOPES = ("crm", "catalog", "userfieldconfig", "placement", "im")
+#: Without this one there are no automation rules, and everything else goes on.
+RULES_SCOPE = "bizproc"
 TEST_EVENT = "ONAPPTEST"
 
 
 def missing_scopes(rest: Rest) -> tuple[str, ...]:
-    """Scopes that the app needs and was not given."""
+    """Scopes that the app was not given: of those that it needs, and the one for automation rules."""
     said = rest.call("scope").result
     granted = names(said if isinstance(said, list) else text(said))
-    return tuple(one for one in NEEDED_SCOPES if one not in granted)
+    return tuple(one for one in (*NEEDED_SCOPES, RULES_SCOPE) if one not in granted)
 
 
 def missing_handlers(rest: Rest, handler: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 has run out (RULES 35). It runs in a worker and keeps every step as it ends, so that a page can follow.
 
 Steps that did not work carry the code of their problem; made here: selftest.scopes (scopes), selftest.no_admin, selftest.handlers (events),
-selftest.no_event (seconds), selftest.not_connected, selftest.webhooks (count).
+selftest.no_event (seconds), selftest.not_connected, selftest.webhooks (count). A step that worked may carry a remark: robot.scope_missing.
 """
 
 from __future__ import annotations
@@ -88,11 +88,12 @@ def _keep(services: Services, number: int, steps: list[dict[str, Any]]) -> None:
         tx.execute(update(SelfTest).where(SelfTest.id == number).values(steps=list(steps)))
 
 
-def _done(name: str, act: Callable[[], None]) -> dict[str, Any]:
+def _done(name: str, act: Callable[[], Problem | None]) -> dict[str, Any]:
     started = time.perf_counter()
     told: dict[str, Any] = {"state": _OK}
     try:
-        act()
+        if (remark := act()) is not None:
+            told |= {"code": remark.code, "params": remark.params}
     except _Skipped:
         told = {"state": _SKIPPED}
     except Problem as problem:
@@ -107,13 +108,13 @@ class _Skipped(Exception):
 
 
 class _Steps:
-    """What each step does. It ends well, or raises what is wrong."""
+    """What each step does. It ends well, perhaps with a remark on what would be better, or raises what is wrong."""
 
     def __init__(self, services: Services, portal_id: int) -> None:
         self.services, self.portal_id = services, portal_id
         self.person: launch.Person | None = None
         self.reached = False
-        self.do: dict[str, Callable[[], None]] = {
+        self.do: dict[str, Callable[[], Problem | None]] = {
             "portal": self.portal,
             "rights": self.rights,
             "handlers": self.handlers,
@@ -131,13 +132,14 @@ class _Steps:
     def portal(self) -> None:
         self.person = launch.profile(service_rest(self.services, self.portal_id, "people"))
 
-    def rights(self) -> None:
+    def rights(self) -> Problem | None:
         rest = self._rest()
         if self.person is not None and not self.person.admin:
             raise Problem("selftest.no_admin")
         missing = checkup.missing_scopes(rest)
-        if missing:
-            raise Problem("selftest.scopes", scopes=", ".join(missing))
+        if needed := [one for one in missing if one in checkup.NEEDED_SCOPES]:
+            raise Problem("selftest.scopes", scopes=", ".join(needed))
+        return Problem("robot.scope_missing") if missing else None
 
     def handlers(self) -> None:
         missing = checkup.missing_handlers(self._rest(), f"{self.services.config.public_url}/bitrix24/events")

@@ -416,7 +416,7 @@ class Dashboard:
 
 @dataclass(frozen=True)
 class SelfTestStep:
-    """One step. `state`: open, running, ok, fault, skipped; `problem` says what is wrong."""
+    """One step. `state`: open, running, ok, fault, skipped; `problem` says what is wrong, or of a step that is ok what would be better."""
 
     name: str
     state: str

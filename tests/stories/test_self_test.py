@@ -15,6 +15,7 @@ from sandbox.bitrix24.php import flatten
 from tests.stories.main_story import writes
 from tests.stories.office import Office, Person
 from tests.stories.patience import PatientOffice
+from tests.stories.seen import says
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,24 @@ def test_each_fault_is_named_with_its_repair(patient_office: PatientOffice, monk
     assert found["Xero answers"] == "Fault"
     assert found["The organisation is connected"] == "Left out"
     assert "Connect to Xero" in alice.get("/app/self-test").text
+
+
+def test_permissions_that_it_needs_are_a_fault_and_the_one_for_rules_a_remark(patient_office: PatientOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    office = patient_office
+    alice = office.ready()
+    deliver_events(office, monkeypatch)
+    app = office.sandbox.bitrix24.portals["harbour"].installation
+    assert app is not None
+    app.scopes = tuple(one for one in app.scopes if one != "bizproc")
+    assert set(run(office, alice).values()) == {"Fine"}
+    page = alice.get("/app/self-test").text
+    assert "Everything is fine" in page
+    assert says(page, "robot.scope_missing")
+    app.scopes = tuple(one for one in app.scopes if one != "im")
+    assert run(office, alice)["Rights and permissions are complete"] == "Fault"
+    page = alice.get("/app/self-test").text
+    assert says(page, "selftest.scopes", scopes="im")
+    assert not says(page, "robot.scope_missing")
 
 
 def test_the_night_s_fault_is_one_banner_until_it_is_fine_again(patient_office: PatientOffice, monkeypatch: pytest.MonkeyPatch) -> None:
