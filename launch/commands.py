@@ -103,7 +103,8 @@ def _messages(tree: Tree, arguments: list[str]) -> int:
 def _test(tree: Tree, arguments: list[str]) -> int:
     setup.prepare(tree, setup.DEV)
     require_components(tree)
-    return _call(tree, "-m", "pytest", *_without_dashes(arguments))
+    # Three at a time, since much of it waits for processes and stand-ins; `-n 0` goes one by one.
+    return _call(tree, "-m", "pytest", "-n", "3", "--dist", "worksteal", *_without_dashes(arguments))
 
 
 def _bench(tree: Tree, arguments: list[str]) -> int:
