@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from plugin import directory
 from plugin.domain.checks import lock_date
 from plugin.domain.compare import Conflict, Unchanged, Update, compare, push
-from plugin.domain.drafts import draft_from_json
+from plugin.domain.drafts import draft_from_json, fingerprint
 from plugin.domain.ledger import Account, Document, Draft, TaxRate
 from plugin.domain.ledger import Organisation as Books
 from plugin.domain.numbers import document_number, reference_mark
@@ -85,6 +85,23 @@ def _suffix(one: Work) -> int:
     return one.link.suffix if one.link is not None else 0
 
 
+def differs(one: Work, draft: Draft) -> bool:
+    """Does the CRM say anything that Xero was not told? What a person sends over the other side's word always does."""
+    assert one.link is not None
+    return one.link.crm_fingerprint != fingerprint(draft) or _moved_from(one) not in ("", draft.status) or bool((one.job.payload or {}).get("push"))
+
+
+def _moved_from(one: Work) -> str:
+    """The status of the stage into which we moved a quote, if somebody moved it on from there: that is what the CRM said last, not what was sent.
+
+    Of an invoice the CRM only ever moves the status forward (RULES 20), so that going back orders nothing.
+    """
+    link, stage = one.link, one.settled.stage_id
+    if link is None or one.kind is not QUOTE or link.stage_written in ("", stage):
+        return ""
+    return one.ready.settings.status_for(link.stage_written, QUOTE.name)
+
+
 def change_of(one: Work, held: Document | None, lists: Lists) -> Update | Unchanged:
     """What an update has to send, by three versions (RULES 19); raises the problem that forbids it."""
     assert one.link is not None
@@ -95,6 +112,8 @@ def change_of(one: Work, held: Document | None, lists: Lists) -> Update | Unchan
         result = push(one.drafted, held, lock=lock)
     else:
         base = draft_from_json(one.link.sent) if one.link.sent else None
+        if base is not None and (moved := _moved_from(one)):
+            base = replace(base, status=moved)
         result = compare(base, one.drafted, held, lock=lock)
         if isinstance(result, Conflict) and one.perhaps_sent is not None:
             # What looks like the bookkeeper's change may be our own, whose answer was lost.

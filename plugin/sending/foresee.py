@@ -11,14 +11,13 @@ from sqlalchemy.orm import Session
 
 from plugin import directory, durations
 from plugin.domain.crm import Customer
-from plugin.domain.drafts import fingerprint
 from plugin.domain.ledger import Document, Draft
 from plugin.domain.matching import clean_name, follow_merge, match_contact, normalise_name, person_name
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem
 from plugin.models import Link
 from plugin.portals import Ready
-from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
+from plugin.sending.drafting import Lists, change_of, differs, draft_of, lists_of
 from plugin.sending.resolve import contact_links, item_choices, item_codes
 from plugin.sending.work import Work, by_kind
 from plugin.services import Services
@@ -135,7 +134,7 @@ def _differs(one: Work, lists: Lists, contacts: dict[str, str], choices: dict[tu
         one.draft = _draft(one, lists, contacts, choices)
     except Problem:
         return False
-    return one.link is not None and (one.link.crm_fingerprint != fingerprint(one.draft) or bool((one.job.payload or {}).get("push")))
+    return one.link is not None and differs(one, one.draft)
 
 
 def _draft(one: Work, lists: Lists, contacts: dict[str, str], choices: dict[tuple[int, int], Any]) -> Draft:

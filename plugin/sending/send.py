@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from plugin import directory, durations, jobs, latency, leases
 from plugin.domain.compare import GONE, Unchanged, Update, changes, with_line_ids
-from plugin.domain.drafts import draft_from_json, draft_to_json, fingerprint
+from plugin.domain.drafts import draft_from_json, draft_to_json
 from plugin.domain.ledger import Document, Outcome
 from plugin.domain.matching import Listed, may_link
 from plugin.domain.problems import LATER, Problem, after
@@ -20,7 +20,7 @@ from plugin.kinds import QUOTE, Kind
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
 from plugin.sending import invoiced, quoted, steps
-from plugin.sending.drafting import Lists, change_of, draft_of, lists_of
+from plugin.sending.drafting import Lists, change_of, differs, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
 from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, see_crm, today_of
 from plugin.sending.resolve import Resolver, close_call
@@ -172,11 +172,7 @@ def _sort(run: _Run, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], lis
     """Absent in Xero: create. Present: what three versions say (RULES 19). Unchanged costs no call."""
     creates = [one for one in works if one.link is None or one.as_new]
     linked = [one for one in works if one.link is not None and not one.as_new]
-    changed = [
-        one
-        for one in linked
-        if one.link is not None and (one.link.crm_fingerprint != fingerprint(one.drafted) or _gone(one) or (one.job.payload or {}).get("push"))
-    ]
+    changed = [one for one in linked if differs(one, one.drafted) or _gone(one)]
     unchanged = {id(one) for one in linked} - {id(one) for one in changed}
     run.end(Ended(one) for one in linked if id(one) in unchanged)
     if not changed:

@@ -226,6 +226,23 @@ def test_a_quote_that_became_an_invoice_is_invoiced_in_xero(office: Office) -> N
     assert outcomes(office, send(alice, quote_id)) == [("refused", "quote.invoiced")]
 
 
+def test_a_person_takes_back_what_xero_accepted(small_office: Office) -> None:
+    """The stage that we moved it into is what the CRM said last, not the one that was sent."""
+    office, alice = small_office, small_office.ready()
+    (quote_id,) = quotes_in(office, "SENT")
+    send(alice, quote_id)
+    office.sandbox.xero.actions.edit_quote(harbour_books(office), document_of(office, quote_id).id, Status="ACCEPTED")
+    fetch(alice, quote_id)
+    assert harbour(office).quotes[quote_id]["stageId"] == "APPROVED"
+    assert outcomes(office, send(alice, quote_id)) == [("unchanged", None)]
+
+    change(office, quote_id, stageId="SENT")
+
+    assert outcomes(office, send(alice, quote_id)) == [("updated", None)]
+    assert document_of(office, quote_id).status == "SENT"
+    assert outcomes(office, send(alice, quote_id)) == [("unchanged", None)]
+
+
 def test_where_xero_makes_an_invoice_of_its_own_it_is_taken_back_and_not_asked_for_again(small_office: Office) -> None:
     """X§6.11 leaves open whether INVOICED creates an invoice: never two for one."""
     office, alice, crm = small_office, small_office.ready(), harbour(small_office)
