@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from plugin.models import Base, Doubt
+from plugin.models import Base, Doubt, Exchange, Job, Link
+from plugin.web.guide import chapters
 from sandbox.serve import Sandbox
 from tests.stories.main_story import document_of, sendable
 from tests.stories.office import Office, Person
@@ -53,6 +54,22 @@ PAGES: dict[tuple[str, str], tuple[int, int, dict[str, str]]] = {
     ("POST", "/app/setup/automatic"): (403, 200, {"automatic": "off"}),
     ("GET", "/app/setup/deleted"): (403, 200, {}),
     ("POST", "/app/setup/deleted/<int:link_id>"): (403, 404, {"keep": "yes"}),
+    ("POST", "/app/setup/brought"): (403, 200, {}),
+    ("GET", "/app/activity/list"): (200, 200, {}),
+    ("POST", "/app/activity/export"): (200, 200, {}),
+    ("GET", "/app/calls"): (403, 200, {}),
+    ("GET", "/app/calls/list"): (403, 200, {}),
+    ("GET", "/app/calls/<int:number>"): (403, 404, {}),
+    ("GET", "/app/dashboard"): (200, 200, {}),
+    ("GET", "/app/dashboard/now"): (200, 200, {}),
+    ("GET", "/app/dashboard/causes/<int:failure_id>"): (404, 404, {}),
+    ("POST", "/app/dashboard/causes/<int:failure_id>/again"): (404, 404, {}),
+    ("GET", "/app/help"): (200, 200, {}),
+    ("GET", "/app/help/<name>"): (200, 200, {}),
+    ("GET", "/app/self-test"): (403, 200, {}),
+    ("GET", "/app/self-test/now"): (403, 200, {}),
+    ("POST", "/app/self-test"): (403, 200, {}),
+    ("POST", "/app/invoices/<int:crm_id>/online"): (404, 404, {}),
     ("POST", "/app/setup/first-sync"): (403, 200, {}),
     ("POST", "/app/setup/stages"): (403, 200, {}),
     ("GET", "/app/setup/connection"): (403, 200, {}),
@@ -100,6 +117,9 @@ class Town:
         self.batch = self.alice.order(self.invoice)
         self.company = self._secret_company()
         self.pair = self._doubt()
+        self.failure = self._failure()
+        self.call = self._call()
+        self.gone = self._gone()
         self.tenant = next(one for one, books in office.sandbox.xero.organisations.items() if books.organisation.name.startswith("Harbour"))
 
     def _secret_company(self) -> int:
@@ -109,6 +129,34 @@ class Town:
         harbour.users[2].rights[4] = {"read": "own", "add": "all", "update": "own"}
         assert number not in self.office.sandbox.bitrix24.portals["stranger"].companies
         return number
+
+    def _failure(self) -> int:
+        """An order of the first portal's administrator that a cause has stopped."""
+        services = self.office.services
+        with services.db.transaction() as tx:
+            job = Job(
+                portal_id=self.alice.portal_id, organisation_id=1, bell="organisation:1", kind="send", subject="invoice:999999", acting_user=self.alice.user
+            )
+            job.state, job.problem_code, job.created_at, job.run_at, job.finished_at = "done", "send.no_rows", services.now(), services.now(), services.now()
+            tx.add(job)
+            tx.flush()
+            return job.id
+
+    def _gone(self) -> int:
+        """A document in Xero whose invoice was deleted in the first portal."""
+        services = self.office.services
+        with services.db.transaction() as tx:
+            link = Link(portal_id=self.alice.portal_id, organisation_id=1, crm_kind="invoice", crm_id=999_998, xero_kind="invoice", xero_id="gone")
+            link.created_at = link.crm_gone_at = services.now()
+            tx.add(link)
+            tx.flush()
+            return link.id
+
+    def _call(self) -> int:
+        """A call that was made for the first portal."""
+        self.office.services.call_log.flush()
+        with self.office.services.db.reading() as session:
+            return session.scalars(select(Exchange.id).where(Exchange.portal_id == self.alice.portal_id)).first() or 0
 
     def _doubt(self) -> int:
         services = self.office.services
@@ -124,8 +172,9 @@ class Town:
     def filled(self, rule: str, form: dict[str, str]) -> tuple[str, dict[str, str]]:
         """The address and the form with what belongs to the first portal."""
         held = {"<int:batch_id>": self.batch, "<int:crm_id>": self.invoice, "<int:pair_id>": self.pair, "<int:number>": 5, "<path:filename>": "app.css"}
-        held |= {"<document>": "invoice", "<customer>": "company", "<int:customer_id>": self.company}
-        for name, value in held.items():
+        held |= {"<document>": "invoice", "<customer>": "company", "<int:customer_id>": self.company, "<int:failure_id>": self.failure}
+        held |= {"<int:link_id>": self.gone, "<name>": chapters()[0].name, "calls/<int:number>": f"calls/{self.call}"}
+        for name, value in sorted(held.items(), key=lambda one: -len(one[0])):
             rule = rule.replace(name, str(value))
         return rule, {name: value.format(invoice=self.invoice, tenant=self.tenant) for name, value in form.items()}
 
