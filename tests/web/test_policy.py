@@ -49,7 +49,7 @@ def test_the_opened_page_may_be_framed_by_the_visitors_portal_only(site: Site, m
 def test_a_widget_on_an_invoice_starts_with_that_invoice(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_app, "opened", _opened)
     form = {**OPENING, "PLACEMENT": "CRM_SMART_INVOICE_DETAIL_TAB", "PLACEMENT_OPTIONS": '{"ID": "42"}'}
-    assert 'hx-get="/app/invoices/42"' in site.client.post(ADDRESS.replace("/app?", "/placement?"), data=form).text
+    assert 'hx-get="/app/cards/documents/invoice/42"' in site.client.post(ADDRESS.replace("/app?", "/placement?"), data=form).text
     toolbar = {**form, "PLACEMENT": "CRM_SMART_INVOICE_LIST_TOOLBAR"}
     assert 'hx-get="/app/"' in site.client.post(ADDRESS, data=toolbar).text
 
@@ -59,7 +59,7 @@ def test_a_refused_opening_is_a_sentence_and_no_pass(site: Site, monkeypatch: py
         raise Problem("launch.wrong_portal")
 
     monkeypatch.setattr(open_app, "opened", refused)
-    answer = site.client.post(ADDRESS, data=OPENING)
+    answer = site.client.post(ADDRESS.replace("LANG=de", "LANG=en"), data=OPENING)
     assert answer.status_code == 409
     assert "belongs to another portal" in answer.text
     assert "frame-pass" not in answer.text
