@@ -134,8 +134,8 @@ def claim(
     )
     turn = func.row_number().over(partition_by=(due.c.portal_id, due.c.priority), order_by=due.c.id).label("turn")
     ranked = select(due, turn).where(due.c.place == 1).subquery()
-    # Whole turns by division of whole numbers, which both databases cut off.
-    order = (ranked.c.priority, (ranked.c.turn - 1).op("/")(together), ranked.c.portal_id <= after_portal, ranked.c.portal_id, ranked.c.id)
+    # Whole turns by division of whole numbers, which both databases cut off. Without a precedence it would come before the subtraction.
+    order = (ranked.c.priority, (ranked.c.turn - 1).op("/", precedence=8)(together), ranked.c.portal_id <= after_portal, ranked.c.portal_id, ranked.c.id)
     ids = list(tx.scalars(select(ranked.c.id).order_by(*order).limit(most)))
     claimed: dict[int, Job] = {}
     for start in range(0, len(ids), CHUNK):
