@@ -134,6 +134,7 @@ def test_a_newcomer_sends_invoices_and_sees_one_come_back_paid(walk: Walk) -> No
         walk.app.get_by_role("link", name=name, exact=True).click()
         expect(walk.app.get_by_role("heading", name=name).first).to_be_visible()
         walk.looks_right(name)
+    walk.app.get_by_role("link", name="Settings", exact=True).click()
     walk.hurry()
     assert time.monotonic() - started < 180
     take_files(walk)
