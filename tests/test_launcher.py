@@ -65,6 +65,7 @@ if command == ["db", "upgrade"]:
 else:
     if os.path.exists("slow"):
         signal.signal(signal.SIGTERM, lambda *_: (time.sleep(3), os._exit(0)))
+        pathlib.Path(f"slow-{os.getpid()}").touch()
     while True:
         time.sleep(1)
 """
@@ -232,6 +233,7 @@ def test_after_a_hard_kill_the_next_start_is_clean(small: Tree, start: Start) ->
     (small.root / "slow").touch()  # so that the killed demo's workers still live when the next one starts
     first = start(small).started()
     left = set(first.children().values())
+    assert _soon(lambda: list(small.root.glob("slow-*")))
     first.process.kill()
     first.process.wait()
     assert left & set(_programs(small))

@@ -113,6 +113,8 @@ def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
                 .where(BatchDocument.batch_id == batch_id, BatchDocument.outcome == "waiting", Job.state == "waiting", Job.call_id.is_(None))
             )
         )
+        if not open_jobs:
+            return  # ended already, or all of it is on its way
         for start in range(0, len(open_jobs), 500):
             part = open_jobs[start : start + 500]
             tx.execute(

@@ -127,8 +127,19 @@ def shots(target: Target) -> st.SearchStrategy[Shot]:
     return st.sampled_from([strategy for weight, strategy in weighted for _ in range(weight)]).flatmap(lambda strategy: strategy)
 
 
+def plainly(target: Target) -> None:
+    """One request without anything in it at every address, by everybody: chance alone leaves some out."""
+    for rule in target.routes():
+        path = "".join("1" if is_variable else name.removeprefix("|") for is_variable, name in rule._trace)
+        method = min((rule.methods or set()) - {"OPTIONS", "HEAD"})
+        for who in dict.fromkeys((*STRANGERS, *VISITORS)):
+            if who != "administrator" or rule.rule not in NOT_BY_ADMINISTRATOR:
+                target.fire(Shot(method, path, "", (), Form(b"", URLENCODED), who, None, rule.rule))
+
+
 def bombard(target: Target, requests: int, number: int, told: Callable[[int], None] | None = None) -> None:
     """Fire so many requests; the first that is answered wrongly is made smaller and raised."""
+    plainly(target)
     fired = 0
 
     @seed(number)

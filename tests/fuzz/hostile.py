@@ -123,6 +123,11 @@ class Form:
     body: bytes
     content_type: str
 
+    def __repr__(self) -> str:
+        """Short enough to be read, and for Hypothesis to say."""
+        shown = repr(self.body) if len(self.body) <= 2_000 else f"{self.body[:2_000]!r}…{len(self.body)} bytes"
+        return f"Form({shown}, {self.content_type!r})"
+
 
 BOUNDARY = "tb-boundary"
 

@@ -141,7 +141,7 @@ def test_recording_never_waits_and_never_grows_without_bound(patient_office: Pat
             log.take(a_call(alice.portal_id))
             longest = max(longest, time.perf_counter() - started)
         assert longest < 5, "it waited for the database"
-    assert log.lost >= 400
+    assert log.lost >= 500 - call_log.WRITE_MOST  # the writer holds one helping at most while it waits
     log.take(a_call(99_999))  # of a portal that is gone: it does not take the others along
     log.take(a_call(alice.portal_id))
     log.flush()
