@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.chaos.trial import Trial
 
 WELL = ("created", "updated", "unchanged")
+RUNNING = "a job is still running"
 #: Problems that a trial may end with: the person may not do it.
 FAIR = ("send.may_not_edit", "send.may_not_see")
 #: After these the limiter knows nothing of what is in the air, and may meet Xero's own limit once.
@@ -67,7 +68,7 @@ def audit(trial: Trial, last: bool = False) -> list[str]:
         found += one.differences(last, back_waits=f"back:invoice:{crm_id}" in waiting)
     found += [f"batch {one.id} is {one.state}" for one in batches if one.state not in ("done", "cancelled", "to_confirm") and not waiting]
     found += [f"{what} in Xero more than once: {names}" for what, names in account["twice"].items() if names]
-    found += [f"a job is still running: {one.kind} {one.subject}" for one in jobs if one.state == "running"]
+    found += [f"{RUNNING}: {one.kind} {one.subject}" for one in jobs if one.state == "running"]
     found += _open_calls(calls, {one.call_id for one in jobs})
     found += [f"the connection has a problem: {one}" for one in troubles]
     if _sees(trial) and account["refused"]:
