@@ -192,6 +192,9 @@ def _again_if_lost(refresh: Callable[[], Any]) -> Any:
 
 
 def login_id_of(services: Services, portal_id: int, user_id: int) -> int | None:
-    """The login row of a person on a portal."""
+    """The login row of a person on a portal, if they ever opened the app. Raises the problem of a grant that is gone."""
     with services.db.reading() as session:
-        return session.scalar(select(Bitrix24Login.id).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
+        login = session.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
+    if login is not None and login.problem:
+        raise Problem(login.problem, RECONNECT)
+    return login.id if login is not None else None

@@ -62,7 +62,8 @@ def bring(services: Services, portal_id: int) -> None:
     since = services.now() - timedelta(seconds=durations.IMPORT_LASTS / services.config.pace)
     if any(one.state == "announced" and one.announced_at is not None and one.announced_at > since for one in noted):
         raise Problem("bring.in_flight", after(durations.IMPORT_LASTS))
-    work = _Bringing(services, context, books_of(services, context.connection, "bulk"), service_rest(services, portal_id))
+    rest = service_rest(services, portal_id)  # first: where nobody can write to the portal, Xero is asked nothing
+    work = _Bringing(services, context, books_of(services, context.connection, "bulk"), rest)
     work.documents([one for one in noted if one.xero_kind == arrivals.INVOICE])
     work.contacts([one for one in noted if one.xero_kind == arrivals.CONTACT])
     if more:

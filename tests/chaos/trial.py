@@ -302,17 +302,16 @@ class Trial:
 
     def _left(self) -> list[str]:
         now = datetime.now(UTC)
-        if self.made:
-            with self.system.rows() as session:
-                come = set(session.scalars(select(Arrival.xero_id).where(Arrival.xero_id.in_(self.made), Arrival.state.in_(("made", "linked", "refused")))))
-            if missing := set(self.made) - come:
-                return [f"{len(missing)} made in Xero have not come"]
         with self.system.rows() as session:
             jobs = session.scalars(select(Job).where(Job.state != "done")).all()
             paused = session.scalars(select(Organisation.id).where(Organisation.paused_until > now)).first() is not None
             batches = session.scalars(select(Batch).where(Batch.id.in_(self.batches), Batch.state.in_(("running", "preparing")))).all()
+            come = session.scalars(select(Arrival.xero_id).where(Arrival.xero_id.in_(self.made), Arrival.state.in_(("made", "linked", "refused")))).all()
+            grants = session.scalars(select(Bitrix24Login.problem).where(Bitrix24Login.problem.is_not(None))).all() if set(self.made) > set(come) else ()
         open_jobs = [one for one in jobs if one.state == "running" or one.run_at < now + STATED_WAIT or not (one.problem_code or paused)]
         waiting = [f"{one.kind} {one.subject} {one.state} {one.problem_code or ''} {one.attempts}" for one in open_jobs]
+        if missing := set(self.made) - set(come):
+            waiting += [f"{len(missing)} made in Xero have not come {' '.join(map(str, grants))}"]
         if not jobs:
             waiting += [f"batch {one.id} is {one.state} though no job is left" for one in batches]
         return waiting

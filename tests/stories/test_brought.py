@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -54,8 +55,9 @@ def made_there(office: PatientOffice, contact: str = "", **more: Any) -> Invoice
         {"Description": "Delivery", "Quantity": "1", "UnitAmount": "20", "AccountCode": "200", "TaxType": "NONE"},
         {"Description": "Loyalty", "Quantity": "1", "UnitAmount": "-5", "AccountCode": "200", "TaxType": "OUTPUT2"},
     ]
-    today = office.now().date().isoformat()
-    element = {"Type": "ACCREC", "Status": "AUTHORISED", "Contact": {"ContactID": holder.id}, "Date": today, "DueDate": today, "LineItems": lines}
+    today = office.now().date()  # not yet due wherever the organisation is
+    due = (today + timedelta(days=7)).isoformat()
+    element = {"Type": "ACCREC", "Status": "AUTHORISED", "Contact": {"ContactID": holder.id}, "Date": today.isoformat(), "DueDate": due, "LineItems": lines}
     return xero.actions.create_invoice(xero.HARBOUR, {**element, "CurrencyCode": "NZD", "InvoiceNumber": "KJ-1", **more})
 
 
