@@ -386,6 +386,7 @@ SENTENCES |= {
     "notify.fetched:failed:quote": _("%(succeeded)s of %(total)s quotes updated from Xero. The others need a look: open batch %(number)s in Tallybridge."),
     "send.customer_gone:quote": _("The customer of this quote does not exist any more. Choose another one in the quote."),
     "send.deleted:quote": _("The quote was deleted in Bitrix24."),
+    "remove.back_again:quote": _("The quote is in Bitrix24 again, so nothing was deleted in Xero."),
     "send.may_not_edit:quote": _("You may see this quote but not edit it, so you may not send it. Ask its owner or an administrator."),
     "send.may_not_see:quote": _("You may not see this quote, or it does not exist."),
     "send.no_customer:quote": _("The quote has neither a company nor a contact. Choose the customer in the quote."),

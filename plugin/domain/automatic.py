@@ -67,6 +67,8 @@ def _ours(invoice: Invoice, settings: Settings) -> bool:
 
 
 def _wanted(invoice: Invoice, settings: Settings, reached: bool) -> bool:
+    if invoice.kind != "invoice":
+        return False  # a quote is first sent by a person or a rule; from then on it follows
     if settings.automatic == "stage":
         return reached
     return settings.automatic_since is None or invoice.created_at >= settings.automatic_since

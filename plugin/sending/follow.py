@@ -25,7 +25,7 @@ from plugin.domain.crm import Invoice
 from plugin.domain.drafts import invoice_fingerprint
 from plugin.domain.preview import GONE
 from plugin.domain.problems import LATER, Problem, after
-from plugin.kinds import Kind
+from plugin.kinds import INVOICE, Kind
 from plugin.limits import Lane
 from plugin.models import Doubt, FirstRun, Followed, Job, Link
 from plugin.sending import read, send
@@ -79,7 +79,7 @@ def _look(flight: Flight, rest: PortalRest, kind: Kind, works: list[Work]) -> li
         if session.scalar(select(FirstRun.state).where(*here)) == "running":
             raise Problem("follow.first_run", after(durations.FIRST_RUN_LOOK))
     read.links(services, kind, works)
-    strangers = [one.crm_id for one in works if one.link is None] if settings.automatic == "stage" else []
+    strangers = [one.crm_id for one in works if one.link is None] if settings.automatic == "stage" and kind is INVOICE else []
     found, passed = documents.look(rest, kind.crm, [one.crm_id for one in works], strangers)
     memory = _memory(flight, kind, works)
     verdicts = {one.job.id: _verdict(one, found, passed.get(one.crm_id, []), memory) for one in works}

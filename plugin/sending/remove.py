@@ -21,7 +21,7 @@ from plugin.domain.ledger import Document
 from plugin.domain.preview import GONE
 from plugin.domain.problems import LATER, Problem
 from plugin.domain.statuses import forward_only, has_money
-from plugin.kinds import Kind
+from plugin.kinds import QUOTE, Kind
 from plugin.limits import Lane
 from plugin.models import Call, Link
 from plugin.sending import read
@@ -71,15 +71,15 @@ def _remove(flight: Flight, portal_id: int, kind: Kind, works: list[Work], lane:
         if status is None:
             ended.append(Ended(one, Problem("remove.status", number=document.number, status=document.status)))
         else:
-            going.append((one, Change(document.id, {"status": status}, None)))
+            going.append((one, Change(document.id, {"status": status}, None, document)))
     _end(flight, ended)
     if going:
         flight.fly([_plan(flight, kind, going)], lane)
 
 
 def _wanted(one: Work, document: Document) -> str | None:
-    """Deleted where it was never approved; voided only at a person's word, and never with money in it."""
-    if document.status in _NEVER_APPROVED:
+    """Deleted where it was never approved; later only at a person's word: a quote deleted, an invoice voided, and never with money in it."""
+    if document.status in _NEVER_APPROVED or (one.kind is QUOTE and one.job.acting_user is not None):
         return "DELETED"
     return None if one.job.acting_user is None else forward_only(document.status, "VOIDED", paid=has_money(document))
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from plugin import activity, durations, jobs
 from plugin.domain.crm import Visitor
 from plugin.domain.problems import Problem
-from plugin.kinds import KINDS
+from plugin.kinds import KINDS, QUOTE
 from plugin.models import Job, Link, Organisation
 from plugin.portals import current_settings, live_connection
 from plugin.services import Services
@@ -94,7 +94,7 @@ def _jobs(session: Session, portal_id: int, links: list[Link]) -> dict[str, Job]
 def _shown(link: Link, organisation: Organisation, job: Job | None, by_itself: bool) -> DeletedDocument:
     assert link.crm_gone_at is not None
     never_approved = link.xero_status in _NEVER_APPROVED
-    way = "delete" if never_approved else "void" if link.xero_word in _VOIDABLE else ""
+    way = "delete" if never_approved or link.crm_kind == QUOTE.name else "void" if link.xero_word in _VOIDABLE else ""
     later = link.crm_gone_at + timedelta(seconds=durations.REMOVE_AFTER) if by_itself and never_approved else None
     problem = Told(job.problem_code, job.problem_params or {}) if job is not None and job.problem_code else None
     return DeletedDocument(

@@ -15,13 +15,13 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from plugin import durations, inbox, jobs
 from plugin.bitrix24.events import OFFLINE_EVENT
 from plugin.db import Transaction
-from plugin.kinds import INVOICE, KINDS, crm_id_of
+from plugin.kinds import INVOICE, KINDS, QUOTE, crm_id_of, kind_of
 from plugin.models import Callback, Job, Link, SetUp
 from plugin.portals import current_settings, live_connection
 from plugin.services import Services
 
 #: Kinds of document that follow the CRM by themselves.
-FOLLOWED = (INVOICE.name,)
+FOLLOWED = (INVOICE.name, QUOTE.name)
 #: What a contact in Xero is made from.
 CUSTOMERS = ("company", "contact", "requisite")
 #: One change of a person makes up to so many events: the invoice, its rows, what the portal computes from them.
@@ -93,9 +93,11 @@ def order_looks(services: Services, tx: Transaction, portal_id: int, told: dict[
     if connection is None or settings is None:
         return
     now, organisation_id = services.now(), connection.organisation_id
-    if settings[1].automatic == "off":
-        known = _links(tx, portal_id, gone, Link.organisation_id == organisation_id)
-        told = {subject: at for subject, at in told.items() if subject in known}
+    off = settings[1].automatic == "off"
+    # A new invoice may have to go; anything else is looked at where it is in Xero already.
+    new = set() if off else {subject for subject in told if kind_of(subject) is INVOICE}
+    known = _links(tx, portal_id, (gone if off else told.keys()) - new, Link.organisation_id == organisation_id)
+    told = {subject: at for subject, at in told.items() if subject in new or subject in known}
     if not told:
         return
     window = quiet_window(_changes_a_second(tx, portal_id, now)) / services.config.pace

@@ -15,7 +15,7 @@ from plugin import activity, durations, inbox, jobs
 from plugin.bitrix24 import documents, offline, placements
 from plugin.db import Transaction
 from plugin.domain.settings import Settings
-from plugin.kinds import KINDS, Kind
+from plugin.kinds import INVOICE, KINDS, Kind
 from plugin.models import Connection, Link, Portal, Watch
 from plugin.portals import Ready, ready
 from plugin.services import Services
@@ -24,7 +24,7 @@ from plugin.usecases import take_events
 
 #: So many changed documents are looked at in one sweep; what is beyond them comes in the next one.
 MOST = 5_000
-_OPEN = ("DRAFT", "SUBMITTED", "AUTHORISED")
+_OPEN = ("DRAFT", "SUBMITTED", "AUTHORISED", "SENT")
 
 
 def order_due(services: Services) -> None:
@@ -87,7 +87,7 @@ def sweep(services: Services, portal_id: int) -> None:
         rest = service_rest(services, portal_id)
         take_offline(services, rest)
         since = watch.swept_until or now
-        for kind in _followed():
+        for kind in _swept(services, context):
             narrowed = documents.Narrowed(changed_from=since - timedelta(seconds=durations.CRM_OVERLAP))
             for part in documents.ids_matching(rest, kind.crm, narrowed, MOST):
                 _look_at(services, portal_id, kind, part)
@@ -98,6 +98,14 @@ def sweep(services: Services, portal_id: int) -> None:
 
 def _followed() -> list[Kind]:
     return [KINDS[name] for name in take_events.FOLLOWED]
+
+
+def _swept(services: Services, context: Ready) -> list[Kind]:
+    """Kinds of which something may have changed that concerns Xero: invoices, new ones too, and what else is in Xero."""
+    mine = (Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.ended_at.is_(None))
+    with services.db.reading() as session:
+        linked = set(session.scalars(select(Link.crm_kind).where(*mine, Link.crm_kind.in_(take_events.FOLLOWED)).distinct()))
+    return [kind for kind in _followed() if kind is INVOICE or kind.name in linked]
 
 
 def _look_at(services: Services, portal_id: int, kind: Kind, ids: Iterable[int], gone: bool = False) -> None:

@@ -168,7 +168,7 @@ def test_a_deletion_is_a_question_and_the_answer_is_done(patient_office: Patient
     crm_id = gone(office)
     alice = office.open()
     link = row(office, Link, crm_kind="invoice", crm_id=crm_id)
-    assert "1 invoice was deleted in Bitrix24 and is still in Xero." in words(alice.get("/app/invoices").text)
+    assert "1 document was deleted in Bitrix24 and is still in Xero." in words(alice.get("/app/invoices").text)
     assert link.number in words(alice.get("/app/setup/deleted").text)
     assert office.open(user=2).get("/app/setup/deleted").status_code == 403
     stranger = office.ready("stranger", number_prefix="S-")
