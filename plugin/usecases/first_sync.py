@@ -27,7 +27,7 @@ from plugin.domain.ledger import Document
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem
 from plugin.domain.statuses import next_stage
-from plugin.kinds import INVOICE
+from plugin.kinds import INVOICE, KINDS, QUOTE, Kind, crm_id_of, kind_of
 from plugin.models import DirectoryEntry, Doubt, FirstRun, Link
 from plugin.portals import Ready, live_connection, ready
 from plugin.receiving import rhythm
@@ -39,7 +39,7 @@ from plugin.usecases import NotAllowed, NotHere
 from plugin.usecases.open_app import first_run_shown
 from plugin.usecases.shown import DoubtfulPair, FirstSync, Told
 
-INVOICES_MOST = 20_000
+DOCUMENTS_MOST = 20_000
 DOUBTS_MOST = 500
 
 
@@ -93,8 +93,9 @@ def run(services: Services, portal_id: int) -> None:
         rest = service_rest(services, portal_id)
         counts: dict[str, int] = {"items": _count(services, context, directory.ITEM)}
         counts["contacts"] = _link_customers(services, context, rest, told)
-        found = _xero_documents(books, told)
-        counts["documents"], counts["would_move"] = _link_documents(services, context, rest, found, told)
+        counts["documents"], counts["would_move"] = _link_kind(services, context, INVOICE, rest, books, told)
+        counts["quotes"], quotes_would_move = _link_kind(services, context, QUOTE, rest, books, told)
+        counts["would_move"] += quotes_would_move
         told.done(counts)
     except Problem as problem:
         told.failed(problem)
@@ -242,42 +243,49 @@ def _keep_doubt(tx: Transaction, context: Ready, now: Any, subject: str, kind: s
         held.score, held.shown = score, shown
 
 
-def _xero_documents(books: XeroBooks, told: _Progress) -> list[Document]:
-    """All sales invoices of the organisation as summaries: a thousand a call."""
+def _link_kind(services: Services, context: Ready, kind: Kind, rest: Rest, books: XeroBooks, told: _Progress) -> tuple[int, int]:
+    """One kind of document. Xero's quotes are asked for only where the CRM has any; its invoices always, for they are what later sweeps go on from."""
+    in_crm: list[Invoice] = []
+    for part in documents.ids_matching(rest, kind.crm, documents.Narrowed(), DOCUMENTS_MOST):
+        in_crm += documents.read_documents(rest, kind.crm, part, as_admin=True, details=False).documents.values()
+        told("documents", len(in_crm), 0)
+    if not in_crm and kind is not INVOICE:
+        return 0, 0
+    return _link_documents(services, context, kind, in_crm, _xero_documents(books, kind, told))
+
+
+def _xero_documents(books: XeroBooks, kind: Kind, told: _Progress) -> list[Document]:
+    """All documents of this kind in the organisation, as summaries where Xero has such: a thousand a call."""
     found: list[Document] = []
     page, pages = 1, 1
     while page <= pages:
-        part, pages = INVOICE.xero.modified(books, None, page, summary=True)
-        found += [one for one in part if INVOICE.xero.is_ours(one)]
+        part, pages = kind.xero.modified(books, None, page, summary=True)
+        found += [one for one in part if kind.xero.is_ours(one)]
         told("documents", len(found), 0)
         page += 1
     return found
 
 
-def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequence[Document], told: _Progress) -> tuple[int, int]:
-    """CRM invoices against the documents that are in Xero already. Returns how many are linked, and how many stages would move."""
-    invoices: list[Invoice] = []
-    for part in documents.ids_matching(rest, INVOICE.crm, documents.Narrowed(), INVOICES_MOST):
-        invoices += documents.read_documents(rest, INVOICE.crm, part, as_admin=True, details=False).documents.values()
-        told("documents", len(invoices), 0)
+def _link_documents(services: Services, context: Ready, kind: Kind, in_crm: Sequence[Invoice], held: Sequence[Document]) -> tuple[int, int]:
+    """Documents of the CRM against those that are in Xero already. Returns how many are linked, and how many stages would move."""
     with services.db.reading() as session:
         contact_of = _contacts_of(session, context)
-        linked, taken = _linked_invoices(session, context)
-    listed = [_listed(context, one, contact_of) for one in invoices if one.id not in linked]
+        linked, taken = _linked_documents(session, context, kind)
+    listed = [_listed(context, kind, one, contact_of) for one in in_crm if one.id not in linked]
     pairs = matching.match_documents(listed, [one for one in held if one.id not in taken])
-    by_id = {one.id: one for one in invoices}
+    by_id = {one.id: one for one in in_crm}
     now, today = services.now(), today_of(context.organisation, services.now())
     moved = 0
     with services.db.transaction() as tx:
-        linked, taken = _linked_invoices(tx, context)  # people send meanwhile
+        linked, taken = _linked_documents(tx, context, kind)  # people send meanwhile
         refused = _refused(tx, context)
-        _forget_doubts(tx, context, INVOICE.name, {(INVOICE.subject(one.listed.id), one.document.id) for one in pairs.doubtful})
+        _forget_doubts(tx, context, kind.name, {(kind.subject(one.listed.id), one.document.id) for one in pairs.doubtful})
         for pair in pairs.certain:
-            if pair.listed.id in linked or pair.document.id in taken or (INVOICE.subject(pair.listed.id), pair.document.id) in refused:
+            if pair.listed.id in linked or pair.document.id in taken or (kind.subject(pair.listed.id), pair.document.id) in refused:
                 continue
             linked.add(pair.listed.id)
-            link = link_document(tx, context, by_id[pair.listed.id], pair.document, today, now)
-            moved += next_stage(link.xero_word, link.crm_stage, context.settings) is not None
+            link = link_document(tx, context, kind, by_id[pair.listed.id], pair.document, today, now)
+            moved += _would_move(context, link)
         for doubt in pairs.doubtful[:DOUBTS_MOST]:
             if doubt.listed.id in linked or doubt.document.id in taken:
                 continue
@@ -289,18 +297,23 @@ def _link_documents(services: Services, context: Ready, rest: Rest, held: Sequen
                 "xero_detail": f"{doubt.document.total} {doubt.document.currency}",
                 "reasons": list(doubt.reasons),
             }
-            _keep_doubt(tx, context, now, INVOICE.subject(invoice.id), INVOICE.name, doubt.document.id, doubt.score, shown)
+            _keep_doubt(tx, context, now, kind.subject(invoice.id), kind.name, doubt.document.id, doubt.score, shown)
         newest = max((one.updated_at for one in held if one.updated_at), default=now)
-        directory.set_watermark(tx, context.organisation.id, INVOICE.watermark, newest, now)
+        directory.set_watermark(tx, context.organisation.id, kind.watermark, newest, now)
         rhythm.begin(tx, context.organisation.id, now)
         bell = jobs.portal_bell(context.portal.id)
         tx.after_commit(lambda: services.bells.ring(bell))
     return len(linked), moved
 
 
-def _linked_invoices(session: Session, context: Ready) -> tuple[set[int], set[str]]:
-    """This portal's invoices that have their document, and the documents that have an invoice, in whichever portal (RULES 4)."""
-    live = (Link.organisation_id == context.organisation.id, Link.crm_kind == INVOICE.name, Link.ended_at.is_(None))
+def _would_move(context: Ready, link: Link) -> bool:
+    """Does its status in Xero lead to another stage than the one it stands in?"""
+    return next_stage(link.xero_word, link.crm_stage, context.settings, kind=link.crm_kind) is not None
+
+
+def _linked_documents(session: Session, context: Ready, kind: Kind) -> tuple[set[int], set[str]]:
+    """This portal's documents that are in Xero, and Xero's that are in a CRM, in whichever portal (RULES 4)."""
+    live = (Link.organisation_id == context.organisation.id, Link.crm_kind == kind.name, Link.ended_at.is_(None))
     found = session.execute(select(Link.portal_id, Link.crm_id, Link.xero_id).where(*live)).all()
     return {crm_id for portal_id, crm_id, _ in found if portal_id == context.portal.id}, {xero_id for *_, xero_id in found}
 
@@ -318,7 +331,7 @@ def _contacts_of(session: Session, context: Ready) -> dict[tuple[str, int], tupl
     return {(kind, number): (xero_id, body["name"]) for kind, number, xero_id, body in session.execute(query)}
 
 
-def _listed(context: Ready, invoice: Invoice, contact_of: dict[tuple[str, int], tuple[str, str]]) -> matching.Listed:
+def _listed(context: Ready, kind: Kind, invoice: Invoice, contact_of: dict[tuple[str, int], tuple[str, str]]) -> matching.Listed:
     contact_id, name = contact_of.get(invoice.customer_ref, ("", "")) if invoice.customer_ref else ("", "")
     number = f"{context.settings.number_prefix}{invoice.number}"
     return matching.Listed(
@@ -328,20 +341,20 @@ def _listed(context: Ready, invoice: Invoice, contact_of: dict[tuple[str, int], 
         invoice.total,
         invoice.currency,
         invoice.date,
-        crm_url(context.portal.client_endpoint, INVOICE, invoice.id),
+        crm_url(context.portal.client_endpoint, kind, invoice.id),
         contact_id,
         (invoice.number, invoice.title),
     )
 
 
-def link_document(tx: Transaction, context: Ready, invoice: Invoice, document: Document, today: Any, now: Any) -> Link:
+def link_document(tx: Transaction, context: Ready, kind: Kind, invoice: Invoice, document: Document, today: Any, now: Any) -> Link:
     """A document that was in Xero before: linked, its fields written to the CRM, its stage left alone."""
     link = Link(
         portal_id=context.portal.id,
         organisation_id=context.organisation.id,
-        crm_kind=INVOICE.name,
+        crm_kind=kind.name,
         crm_id=invoice.id,
-        xero_kind=INVOICE.name,
+        xero_kind=kind.name,
         xero_id=document.id,
         crm_stage=invoice.stage_id,
         crm_updated_at=invoice.updated_at,
@@ -355,7 +368,7 @@ def link_document(tx: Transaction, context: Ready, invoice: Invoice, document: D
     payload = {"link": link.id, "stage": False}
     bell = jobs.portal_bell(context.portal.id)
     jobs.order(
-        tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, INVOICE.back_subject(invoice.id), bell, context.organisation.id, jobs.BULK, None, payload), now
+        tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, kind.back_subject(invoice.id), bell, context.organisation.id, jobs.BULK, None, payload), now
     )
     activity.record(
         tx,
@@ -363,7 +376,7 @@ def link_document(tx: Transaction, context: Ready, invoice: Invoice, document: D
         "activity.linked",
         now,
         organisation_id=context.organisation.id,
-        subject=INVOICE.subject(invoice.id),
+        subject=kind.subject(invoice.id),
         xero_id=document.id,
         number=document.number,
     )
@@ -386,7 +399,7 @@ def doubtful(services: Services, visitor: Visitor) -> tuple[DoubtfulPair, ...]:
     return tuple(
         DoubtfulPair(
             one.id,
-            "document" if one.xero_kind == INVOICE.name else "customer",
+            "document" if one.xero_kind in KINDS else "customer",
             one.shown["crm_label"],
             one.shown["crm_detail"],
             one.shown["xero_label"],
@@ -405,7 +418,7 @@ def decide(services: Services, visitor: Visitor, pair_id: int, accept: bool) -> 
     with services.db.reading() as session:
         context = ready(session, visitor.portal_id)
         doubt = _open_doubt(session, context, pair_id)
-    pair = _read_pair(services, visitor, context, doubt) if accept and doubt.xero_kind == INVOICE.name else None
+    pair = _read_pair(services, visitor, context, doubt) if accept and doubt.xero_kind in KINDS else None
     now, bell = services.now(), jobs.portal_bell(visitor.portal_id)
     with services.db.transaction() as tx:
         doubt = _open_doubt(tx, context, pair_id)
@@ -416,7 +429,7 @@ def decide(services: Services, visitor: Visitor, pair_id: int, accept: bool) -> 
         if pair is None:
             _link_contact(tx, context, doubt, now)
         else:
-            link = link_document(tx, context, *pair, today_of(context.organisation, now), now)
+            link = link_document(tx, context, kind_of(doubt.crm_subject), *pair, today_of(context.organisation, now), now)
             _count_move(tx, context, link)
         rivals = (Doubt.portal_id == visitor.portal_id) & (Doubt.organisation_id == context.organisation.id) & Doubt.decided.is_(None)
         either = Doubt.crm_subject == doubt.crm_subject
@@ -436,12 +449,12 @@ def _open_doubt(session: Session, context: Ready, pair_id: int) -> Doubt:
 
 def _read_pair(services: Services, visitor: Visitor, context: Ready, doubt: Doubt) -> tuple[Invoice, Document]:
     """Both sides as they are now, each from its owner."""
-    number = int(doubt.crm_subject.partition(":")[2])
+    kind, number = kind_of(doubt.crm_subject), crm_id_of(doubt.crm_subject)
     rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
-    invoice = documents.read_documents(rest, INVOICE.crm, [number], as_admin=True, details=False).documents.get(number)
+    invoice = documents.read_documents(rest, kind.crm, [number], as_admin=True, details=False).documents.get(number)
     if invoice is None:
-        raise Problem("send.deleted")
-    document = next(iter(INVOICE.xero.by_ids(books_of(services, context.connection, "people"), [doubt.xero_id])), None)
+        raise Problem("send.deleted", document=kind.name)
+    document = next(iter(kind.xero.by_ids(books_of(services, context.connection, "people"), [doubt.xero_id])), None)
     if document is None or document.status in ("VOIDED", "DELETED"):
         raise Problem("xero.gone", number=doubt.shown["xero_label"])
     return invoice, document
@@ -450,7 +463,7 @@ def _read_pair(services: Services, visitor: Visitor, context: Ready, doubt: Doub
 def _count_move(tx: Transaction, context: Ready, link: Link) -> None:
     """The stage of a document linked by hand waits for the same yes as the others."""
     run_row = _run_row(tx, context.portal.id, context.organisation.id)
-    if run_row is not None and next_stage(link.xero_word, link.crm_stage, context.settings) is not None:
+    if run_row is not None and _would_move(context, link):
         counts = run_row.counts or {}
         run_row.counts = {**counts, "would_move": counts.get("would_move", 0) + 1}
 
@@ -458,7 +471,7 @@ def _count_move(tx: Transaction, context: Ready, link: Link) -> None:
 def _still_free(tx: Transaction, context: Ready, doubt: Doubt) -> None:
     kind, _, number = doubt.crm_subject.partition(":")
     taken = (Link.portal_id == context.portal.id) & (Link.crm_kind == kind) & (Link.crm_id == int(number))
-    if doubt.xero_kind == INVOICE.name:
+    if doubt.xero_kind in KINDS:
         taken |= Link.xero_id == doubt.xero_id
     if tx.scalar(select(Link.id).where(Link.organisation_id == context.organisation.id, Link.ended_at.is_(None), taken).limit(1)) is not None:
         raise Problem("link.taken")
@@ -501,7 +514,7 @@ def move_stages(services: Services, visitor: Visitor) -> None:
             select(Link).where(
                 Link.portal_id == visitor.portal_id,
                 Link.organisation_id == context.organisation.id,
-                Link.crm_kind == INVOICE.name,
+                Link.crm_kind.in_(KINDS),
                 Link.how == "linked",
                 Link.ended_at.is_(None),
             )
@@ -510,7 +523,7 @@ def move_stages(services: Services, visitor: Visitor) -> None:
             jobs.Order(
                 visitor.portal_id,
                 jobs.WRITE_BACK,
-                INVOICE.back_subject(one.crm_id),
+                KINDS[one.crm_kind].back_subject(one.crm_id),
                 bell,
                 context.organisation.id,
                 jobs.BULK,

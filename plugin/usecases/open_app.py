@@ -278,6 +278,7 @@ def first_run_shown(run: FirstRun | None) -> FirstSync:
         counts.get("doubtful", 0),
         counts.get("would_move", 0),
         Told(run.problem_code, run.problem_params or {}) if run.problem_code else None,
+        counts.get("quotes", 0),
     )
 
 

@@ -132,6 +132,7 @@ class FirstSync:
     doubtful: int = 0
     would_move: int = 0
     problem: Told | None = None
+    quotes_linked: int = 0
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,9 @@ class Actions:
 
         self._work(tenant, user, work)
 
+    def create_quote(self, tenant: str, element: dict[str, Any], user: str = "Olivia Standard") -> Quote:
+        return self._work(tenant, user, lambda desk: QuoteWriter(desk).create(element))
+
     def edit_quote(self, tenant: str, quote: str, user: str = "Olivia Standard", **changes: Any) -> Quote:
         """What the web page changes; what it does not mention stays."""
 
