@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, literal_column, select, text, update
+from sqlalchemy import and_, case, exists, false, func, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -111,6 +111,7 @@ def _upsert(dialect_name: str) -> Any:
             "acting_user": new.acting_user,
             "payload": func.coalesce(new.payload, Job.payload),
             "attempts": literal_column("0"),
+            "stopped": false(),
             "cause": case((new.priority <= Job.priority, new.cause), else_=Job.cause),
             "caused_at": case((Job.caused_at < new.caused_at, Job.caused_at), else_=new.caused_at),
         },
@@ -174,7 +175,7 @@ def finish(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Prob
     """These jobs have ended; with a problem, or well."""
     values: dict[str, Any] = {"state": "done", "finished_at": now, "call_id": None}
     values |= {"problem_code": problem.code if problem else None, "problem_params": problem.params if problem else None}
-    for part in _parts(job_ids):
+    for part in parts(job_ids):
         tx.execute(update(Job).where(Job.id.in_(part)).values(**values).execution_options(synchronize_session=False))
         ended = (RobotCall.job_id.in_(part), RobotCall.state == "waiting")
         for call_id, portal_id in tx.execute(update(RobotCall).where(*ended).values(state="ended").returning(RobotCall.id, RobotCall.portal_id)).all():
@@ -190,7 +191,7 @@ def order_answer(tx: Transaction, portal_id: int, call_id: int, now: datetime) -
 def fail_documents(tx: Transaction, job_ids: Iterable[int], now: datetime, problem: Problem) -> None:
     """The documents of these jobs end with this problem, in every batch that waits for them; ended batches are closed."""
     touched: set[int] = set()
-    for part in _parts(job_ids):
+    for part in parts(job_ids):
         touched |= set(
             tx.scalars(
                 update(BatchDocument)
@@ -208,7 +209,7 @@ def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, proble
     ids = list(job_ids)
     twin = aliased(Job)
     pairs: list[Any] = []
-    for part in _parts(ids):
+    for part in parts(ids):
         pairs += tx.execute(
             select(Job.id, twin.id)
             .join(twin, and_(twin.portal_id == Job.portal_id, twin.kind == Job.kind, twin.subject == Job.subject, twin.state == "waiting"))
@@ -228,7 +229,7 @@ def wait_again(tx: Transaction, job_ids: Iterable[int], run_at: datetime, proble
         if problem.retry.kind in ("after", "reconnect"):
             # A wait that the partner ordered is no failed attempt: it never brings the end nearer.
             values["attempts"] = case((Job.attempts > 0, Job.attempts - 1), else_=0)
-    for part in _parts(number for number in ids if number not in merged):
+    for part in parts(number for number in ids if number not in merged):
         tx.execute(update(Job).where(Job.id.in_(part)).values(**values).execution_options(synchronize_session=False))
 
 
@@ -269,6 +270,7 @@ def end_batches(tx: Transaction, batch_ids: Iterable[int], now: datetime) -> lis
     return ended
 
 
-def _parts(numbers: Iterable[int]) -> Iterable[list[int]]:
+def parts(numbers: Iterable[int]) -> Iterable[list[int]]:
+    """As many as one statement takes well."""
     every = list(numbers)
     return (every[start : start + CHUNK] for start in range(0, len(every), CHUNK))

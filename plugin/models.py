@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Boolean, Date, ForeignKey, Index, Integer, LargeBinary, MetaData, Numeric, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Date, ForeignKey, Index, Integer, LargeBinary, MetaData, Numeric, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from plugin.db import EncryptedText, Json, UtcDateTime
@@ -418,6 +418,8 @@ class Job(Base):
     #: Who or what caused it (`jobs.PERSON` …), and when that happened: the oldest change that this order still has to carry.
     cause: Mapped[str] = mapped_column(String(12), default="", server_default="")
     caused_at: Mapped[datetime | None]
+    #: Nobody wants it any more, though a worker has it in hand: it ends where it would have been sent.
+    stopped: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Reaction(Base):

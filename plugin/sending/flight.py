@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from plugin import jobs, leases
 from plugin.domain.problems import Problem, after
@@ -45,6 +45,8 @@ class Plan:
     job_ids: list[int]
     take: Callable[[Call, Answer], None]
     refuse: Callable[[Call | None, Problem], None]
+    #: The same call without these jobs, or nothing when none is left. Without it the call is no document's own, and is made though a job was stopped.
+    without: Callable[[set[int]], Plan | None] | None = None
     call: Call | None = None
     #: What this attempt shows to Xero, and whether it is the second one, after a renewal.
     token: str = ""
@@ -103,8 +105,11 @@ class Flight:
                 return problem
             if isinstance(slot, Wait):
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
-            plan = waiting.popleft()
-            call, plan.token = self._announce(plan), token
+            plan = self._next(waiting)
+            if plan is None or plan.call is None:
+                self.services.xero_limits.give_back(slot, minute_left=None, day_left=None)
+                return None
+            call, plan.token = plan.call, token
             concern = About(_documents(call.elements), self.books.organisation_id, time.monotonic() - plan.ready_at)
             flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key, concern)] = plan
         return None
@@ -113,10 +118,33 @@ class Flight:
         """On a thread of its own: plain values in, an answer or a problem out."""
         return self.books.talk(slot, token, plan.method, plan.path, params=plan.params, body=body, key=key, concern=concern)
 
-    def _announce(self, plan: Plan) -> Call:
-        """Commit the call before it is made: organisation, operation, its jobs, the exact bytes, a new key."""
+    def _next(self, waiting: deque[Plan]) -> Plan | None:
+        """The next plan of which anything is still wanted, announced; nothing when all of them were cancelled."""
+        while waiting:
+            plan = self._wanted(waiting.popleft())
+            while plan is not None and not self._announce(plan):
+                plan = self._wanted(plan)  # somebody stopped a job of it in this very moment
+            if plan is not None:
+                return plan
+        return None
+
+    def _wanted(self, plan: Plan) -> Plan | None:
+        """The plan without what was cancelled until now; nothing when all of it was. What was announced is made."""
+        if plan.without is None or plan.call is not None:
+            return plan
+        with self.services.db.reading() as session:
+            stopped = {number for part in jobs.parts(plan.job_ids) for number in session.scalars(select(Job.id).where(Job.id.in_(part), Job.stopped))}
+        if not stopped:
+            return plan
+        with self.services.db.transaction() as tx:
+            leases.check(tx, self.lease, self.fence)
+            jobs.finish(tx, stopped, self.services.now())
+        return plan.without(stopped)
+
+    def _announce(self, plan: Plan) -> bool:
+        """Commit the call before it is made: organisation, operation, its jobs, the exact bytes, a new key. False when one of its jobs was just stopped."""
         if plan.call is not None:
-            return plan.call
+            return True
         now = self.services.now()
         call = Call(
             organisation_id=self.books.organisation_id,
@@ -132,11 +160,16 @@ class Flight:
             leases.check(tx, self.lease, self.fence)
             tx.add(call)
             tx.flush()
-            for start in range(0, len(plan.job_ids), 500):
-                part = plan.job_ids[start : start + 500]
-                tx.execute(update(Job).where(Job.id.in_(part)).values(call_id=call.id).execution_options(synchronize_session=False))
+            held = 0
+            for part in jobs.parts(plan.job_ids):
+                mine = (Job.id.in_(part), ~Job.stopped) if plan.without is not None else (Job.id.in_(part),)
+                done = tx.execute(update(Job).where(*mine).values(call_id=call.id).execution_options(synchronize_session=False))
+                held += done.rowcount  # type: ignore[attr-defined]
+            if plan.without is not None and held < len(plan.job_ids):
+                tx.rollback()
+                return False
         plan.call = call
-        return call
+        return True
 
     def _land(self, plan: Plan, future: Future[Answer], waiting: deque[Plan]) -> Problem | None:
         """Hand an answer on. Returns the problem that concerns every other call as well: an organisation offline, a connection gone."""

@@ -343,6 +343,7 @@ def _create_plan(run: _Run, kind: Kind, works: list[Work]) -> Plan:
         [one.job.id for one in works],
         take=take,
         refuse=lambda call, problem: _refused(run, call, works, problem),
+        without=lambda gone: _create_plan(run, kind, left) if (left := [one for one in works if one.job.id not in gone]) else None,
     )
 
 
@@ -362,6 +363,7 @@ def _update_plan(run: _Run, kind: Kind, updates: list[tuple[Work, Change]]) -> P
         [one.job.id for one in works],
         take=take,
         refuse=lambda call, problem: _refused(run, call, works, problem),
+        without=lambda gone: _update_plan(run, kind, left) if (left := [one for one in updates if one[0].job.id not in gone]) else None,
     )
 
 

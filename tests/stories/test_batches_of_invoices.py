@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
+from plugin import jobs
 from plugin.kinds import INVOICE
+from plugin.models import Job
 from plugin.sending import conductor
 from plugin.usecases import batches, open_app, send_to_xero
 from plugin.usecases.shown import InvoiceFilter
@@ -21,6 +26,7 @@ from tests.stories.main_story import (
     writes,
 )
 from tests.stories.office import Office, Person
+from tests.stories.seen import rows
 
 
 def prepared(office: Office, person: Person, *ids: int, **how: bool) -> int:
@@ -69,6 +75,32 @@ def test_cancelling_stops_what_was_not_sent_yet(office: Office) -> None:
 
     assert {one for one, _ in outcomes(office, batch)} == {"cancelled"}
     assert all(office.sandbox.xero.invoice(office.sandbox.bitrix24.portals["harbour"].invoices[one]["accountNumber"]) is None for one in ids)
+
+
+def test_cancelling_stops_what_a_worker_has_in_hand_and_no_other_batch_wants(office: Office) -> None:
+    alice = office.ready()
+    mine, both, other = sendable(office, 3)
+    batch, another = alice.order(mine, both), alice.order(both, other)
+    for one in (batch, another):
+        alice.post(f"/app/batches/{one}/confirm")
+    office.sandbox.bitrix24.controls.latency.append(("/rest/.*batch", "POST", 1.5))
+    worker = threading.Thread(target=office.work)
+    worker.start()
+    while not rows(office, Job, kind=jobs.SEND, state="running"):
+        time.sleep(0.02)
+    alice.post(f"/app/batches/{batch}/cancel")
+    assert {one for one, _ in outcomes(office, batch)} == {"cancelled"}
+    worker.join()
+
+    crm = office.sandbox.bitrix24.portals["harbour"]
+    held = {one: office.sandbox.xero.invoice(crm.invoices[one]["accountNumber"]) is not None for one in (mine, both, other)}
+    assert held == {mine: False, both: True, other: True}
+    assert {one for one, _ in outcomes(office, batch)} == {"cancelled"}
+    assert {one for one, _ in outcomes(office, another)} == {"created"}
+    assert [one.kind for one in rows(office, Job) if one.state != "done"] == []
+
+    alice.send(mine)
+    assert office.sandbox.xero.invoice(crm.invoices[mine]["accountNumber"]) is not None
 
 
 def test_the_failed_ones_are_sent_again_by_themselves(office: Office) -> None:
