@@ -39,6 +39,8 @@ class Config:
     xero_authorize_url: str = "https://login.xero.com/identity/connect/authorize"
     xero_identity_url: str = "https://identity.xero.com"
     xero_api_url: str = "https://api.xero.com"
+    #: PKCE beside the secret; off for an app that Xero does not accept it from (X§1.1 leaves that open).
+    xero_pkce: bool = True
     #: All durations (leases, back-off, sweeps) are divided by this; 1 in production, more in fault trials.
     pace: float = 1.0
 
@@ -76,6 +78,12 @@ class Config:
                 faults.append(f"{name} must be a number above 0, not {text(name)!r}")
             return value or default
 
+        def switch(name: str) -> bool:
+            value = text(name, "on").lower()
+            if value not in ("on", "off"):
+                faults.append(f"{name} must be on or off, not {value!r}")
+            return value != "off"
+
         data = Path(source.get("TALLYBRIDGE_DATA", "var")).absolute()
         config = cls(
             public_url=address("PUBLIC_URL"),
@@ -93,6 +101,7 @@ class Config:
             xero_authorize_url=address("XERO_AUTHORIZE_URL", cls.xero_authorize_url),
             xero_identity_url=address("XERO_IDENTITY_URL", cls.xero_identity_url),
             xero_api_url=address("XERO_API_URL", cls.xero_api_url),
+            xero_pkce=switch("XERO_PKCE"),
             pace=number("TALLYBRIDGE_PACE", 1.0),
         )
         if needs == ("database",):

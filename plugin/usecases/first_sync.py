@@ -367,9 +367,7 @@ def link_document(tx: Transaction, context: Ready, kind: Kind, invoice: Invoice,
     tx.flush()
     payload = {"link": link.id, "stage": False}
     bell = jobs.portal_bell(context.portal.id)
-    jobs.order(
-        tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, kind.back_subject(invoice.id), bell, context.organisation.id, jobs.BULK, None, payload), now
-    )
+    jobs.order(tx, jobs.Order(context.portal.id, jobs.WRITE_BACK, kind.back_subject(invoice.id), bell, context.organisation.id, jobs.BULK, None, payload), now)
     activity.record(
         tx,
         context.portal.id,

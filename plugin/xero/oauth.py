@@ -95,10 +95,10 @@ def authorise_url(config: Config, state: str, verifier: str, scopes: Sequence[st
     """Where the browser goes for consent, in a window of its own: the page cannot be framed (X§1.2)."""
     client = WebApplicationClient(config.xero_client_id)
     session = OAuth2Session(client=client, redirect_uri=config.xero_callback_url, scope=list(scopes))
-    challenge = client.create_code_challenge(verifier, "S256")
+    proof = {"code_challenge": client.create_code_challenge(verifier, "S256"), "code_challenge_method": "S256"} if config.xero_pkce else {}
     # oauthlib builds addresses of https only; which scheme is right was decided by the configuration.
     address = urlsplit(config.xero_authorize_url)
-    built, _ = session.authorization_url(urlunsplit(address._replace(scheme="https")), state=state, code_challenge=challenge, code_challenge_method="S256")
+    built, _ = session.authorization_url(urlunsplit(address._replace(scheme="https")), state=state, **proof)
     parts = urlsplit(str(built))
     # Xero has refused a + between scopes (X§1.2); a real plus sign is %2B here.
     return urlunsplit(parts._replace(scheme=address.scheme, query=parts.query.replace("+", "%20")))
@@ -107,7 +107,8 @@ def authorise_url(config: Config, state: str, verifier: str, scopes: Sequence[st
 def exchange(wire: Wire, config: Config, code: str, verifier: str) -> TokenSet:
     """The tokens for a code, which works once and for five minutes."""
     client = WebApplicationClient(config.xero_client_id)
-    body = client.prepare_request_body(code=code, redirect_uri=config.xero_callback_url, include_client_id=False, code_verifier=verifier)
+    proof = verifier if config.xero_pkce else None
+    body = client.prepare_request_body(code=code, redirect_uri=config.xero_callback_url, include_client_id=False, code_verifier=proof)
     return _tokens(_post(wire, config, "token", body), config, "")
 
 

@@ -150,7 +150,8 @@ def answer(services: Services, bell: str) -> None:
 class Office:
     """The app, its services, and a worker that works when it is told to."""
 
-    def __init__(self, sandbox: Sandbox, database_url: str, redis_url: str) -> None:
+    def __init__(self, sandbox: Sandbox, database_url: str, redis_url: str, **more: str) -> None:
+        """`more`: further names of the environment."""
         environment = sandbox.settings.app_environment()
         self.sandbox = sandbox
         self.config = Config.from_env(
@@ -160,6 +161,7 @@ class Office:
                 "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
                 "DATABASE_URL": database_url,
                 "REDIS_URL": redis_url,
+                **more,
             }
         )
         self.app: Flask = create_app(self.config)

@@ -78,6 +78,15 @@ def test_a_consent_beyond_the_limits_that_comes_back_refused_is_explained(small_
     assert words in alice.get("/app/setup/connection").text
 
 
+def test_where_xero_takes_no_pkce_from_the_app_an_operator_switches_it_off(sandbox: Sandbox, sqlite_url: str, redis_url: str) -> None:
+    sandbox.xero.controls.switches.set("pkce_on_web_app", "refused")
+    office = Office(sandbox, sqlite_url, redis_url, XERO_PKCE="off")
+
+    tell(office)
+
+    office.close()
+
+
 def test_without_limit_headers_the_first_minute_is_waited_out_and_then_everything_goes(small_office: Office) -> None:
     small_office.sandbox.xero.controls.switches.set("limit_headers", "absent")
     small_office.install().connect_xero()

@@ -53,6 +53,7 @@ def test_missing_names_are_reported_together() -> None:
         ("DATABASE_URL", "mysql://host/db"),
         ("DATABASE_URL", "no address"),
         ("REDIS_URL", "localhost:6379"),
+        ("XERO_PKCE", "maybe"),
         ("TALLYBRIDGE_PACE", "fast"),
         ("TALLYBRIDGE_PACE", "0"),
         ("TALLYBRIDGE_PACE", "nan"),
