@@ -8,6 +8,7 @@ from pathlib import Path
 from launch.tree import Advice, Tree, child_environment
 
 _BABEL = ("-m", "babel.messages.frontend", "-q")
+_SHAPE = ("--no-location", "--sort-output", "--no-wrap")
 
 
 def _catalogues(tree: Tree) -> list[Path]:
@@ -28,19 +29,19 @@ def compile_all(tree: Tree) -> None:
         one.with_suffix(".mo").touch()
 
 
+def find(tree: Tree, into: Path) -> int:
+    """Write the texts that the source shows today into a template without translations."""
+    return _babel(tree, "extract", "-F", "translations/babel.cfg", "-k", "lazy_gettext", "-k", "_n:1,2", *_SHAPE, "-o", str(into), ".")
+
+
 def renew(tree: Tree) -> int:
     """Find the texts in the source, bring every catalogue up to date, compile. A text that changed has to be translated anew."""
-    found = "translations/messages.pot"
-    shape = ("--no-location", "--sort-output", "--no-wrap")
-    steps = [
-        ("extract", "-F", "translations/babel.cfg", "-k", "lazy_gettext", "-k", "_n:1,2", *shape, "-o", found, "."),
-        *(
-            ("update", "-i", found, "-o", str(one), "-l", one.parts[-3], "--no-fuzzy-matching", "--ignore-obsolete", "--no-wrap", "--ignore-pot-creation-date")
-            for one in _catalogues(tree)
-        ),
-    ]
-    for step in steps:
-        if code := _babel(tree, *step):
+    found = tree.root / "translations/messages.pot"
+    if code := find(tree, found):
+        return code
+    for one in _catalogues(tree):
+        order = ("update", "-i", str(found), "-o", str(one), "-l", one.parts[-3], "--no-fuzzy-matching", "--ignore-obsolete", "--no-wrap", "--ignore-pot-creation-date")
+        if code := _babel(tree, *order):
             return code
     compile_all(tree)
     return 0

@@ -1,7 +1,4 @@
-"""The catalogues: what stands in them is translated, with the same parameters; what is new in the source reads English until `make messages` and a translator.
-
-That every text of today's source stands in them is not asked of other changes; `make messages` says it.
-"""
+"""The catalogues: every text that the source shows today stands in them, translated, with the same parameters."""
 
 from __future__ import annotations
 
@@ -12,6 +9,8 @@ import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
+from launch.texts import find
+from launch.tree import Tree
 from plugin.sentences import TRANSLATIONS, locale_of, sentence, written_locale
 from tests.web.conftest import Site
 
@@ -21,6 +20,19 @@ CATALOGUES = sorted(TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"))
 def read(path: Path) -> Catalog:
     with path.open("rb") as file:
         return read_po(file, locale=path.parts[-3])
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Every text of today's source, by what it is looked up with."""
+    template = tmp_path_factory.mktemp("texts") / "messages.pot"
+    assert find(Tree.here(), template) == 0
+    with template.open("rb") as file:
+        return {key(message) for message in read_po(file) if message.id}
+
+
+def key(message: Message) -> str:
+    return message.id if isinstance(message.id, str) else message.id[0]
 
 
 def forms(message: Message) -> list[str]:
@@ -51,6 +63,12 @@ def test_a_catalogue_is_whole_and_keeps_every_parameter(path: Path) -> None:
             assert text.strip(), f"not translated: {message.id}"
             assert needed <= parameters(text) <= allowed, (message.id, text)
             assert text.count("%%") == str(message.id).count("%%"), (message.id, text)
+
+
+@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parts[-3])
+def test_every_text_of_the_source_stands_in_each_catalogue(path: Path, shown: set[str]) -> None:
+    assert len(shown) > 600
+    assert shown - {key(message) for message in read(path) if message.id} == set(), "run `make messages`, then translate"
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parts[-3])
