@@ -40,7 +40,19 @@ def renew(tree: Tree) -> int:
     if code := find(tree, found):
         return code
     for one in _catalogues(tree):
-        order = ("update", "-i", str(found), "-o", str(one), "-l", one.parts[-3], "--no-fuzzy-matching", "--ignore-obsolete", "--no-wrap", "--ignore-pot-creation-date")
+        order = (
+            "update",
+            "-i",
+            str(found),
+            "-o",
+            str(one),
+            "-l",
+            one.parts[-3],
+            "--no-fuzzy-matching",
+            "--ignore-obsolete",
+            "--no-wrap",
+            "--ignore-pot-creation-date",
+        )
         if code := _babel(tree, *order):
             return code
     compile_all(tree)
