@@ -33,21 +33,41 @@
   body.addEventListener("htmx:beforeOnLoad", (event) => keep(event.detail.xhr.getResponseHeader(HEADER)));
   setInterval(() => { if (old() && !document.hidden) renew(); }, 60 * 1000);
 
-  /* What asks by itself fails silently and asks again; what has left the page changes nothing any more. */
+  /* What asks by itself fails silently and asks again: an answer that never comes is given up, and what has left the page changes nothing any more. */
+  const PATIENCE = 10 * 1000;
+  const LONG_PATIENCE = 60 * 1000;
+  const SILENT = 15 * 1000;
+  const asked = new WeakMap();
+  const quiet = (element) => element.hasAttribute("data-quiet");
+
+  body.addEventListener("htmx:configRequest", (event) => {
+    const { elt } = event.detail;
+    if (quiet(elt)) event.detail.timeout = elt.hasAttribute("data-once") ? LONG_PATIENCE : PATIENCE;
+  });
   body.addEventListener("htmx:beforeSwap", (event) => {
     const { requestConfig, xhr } = event.detail;
     const asker = requestConfig.elt;
-    if (!asker.hasAttribute("data-quiet")) return;
-    if (xhr.status >= 500 || !document.contains(asker)) event.detail.shouldSwap = false;
+    if (!quiet(asker)) return;
+    if (xhr.status >= 500 || !document.contains(asker) || presses.held()) event.detail.shouldSwap = false;
+    else if (asker.hasAttribute("data-once")) asker.removeAttribute("data-quiet");
   });
 
-  /* What asks again and again rests while nobody looks, and asks at once when somebody does. */
+  /* The dashboard rests while nobody looks; everything asks at once when somebody does, and when nothing was asked for too long. */
   body.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden && event.detail.elt.hasAttribute("data-while-seen")) event.preventDefault();
+    const { elt } = event.detail;
+    if (document.hidden && elt.hasAttribute("data-while-seen")) event.preventDefault();
+    else asked.set(elt, Date.now());
   });
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) document.querySelectorAll("[data-while-seen]").forEach((one) => htmx.trigger(one, "seen-again"));
-  });
+  function askAgain(silent = 0) {
+    if (document.hidden) return;
+    document.querySelectorAll("[data-quiet]").forEach((one) => {
+      if (!asked.has(one)) asked.set(one, Date.now() - (silent ? 0 : SILENT));
+      if (Date.now() - asked.get(one) >= silent) htmx.trigger(one, "seen-again");
+    });
+  }
+  document.addEventListener("visibilitychange", () => askAgain());
+  window.addEventListener("online", () => askAgain());
+  setInterval(() => askAgain(SILENT), 5 * 1000);
 
   body.addEventListener("htmx:sendError", (event) => {
     if (!event.detail.elt.hasAttribute("data-quiet")) toast(body.dataset.offline);
@@ -88,7 +108,6 @@
   let first = true;
   function arrived() {
     const page = document.querySelector("#app > [data-title]");
-    document.getElementById("app").removeAttribute("aria-busy");
     if (!page) return;
     bitrix24.setTitle(page.dataset.title.trim());
     if (!first) {
@@ -99,6 +118,7 @@
   }
 
   body.addEventListener("htmx:afterSettle", (event) => {
+    event.detail.target?.removeAttribute("aria-busy");
     if (event.detail.target?.id === "app") arrived();
     if (document.querySelector("[data-crm-changed='yes']")) bitrix24.reloadCard();
     sayWhatIsNew();

@@ -1,5 +1,72 @@
-/* Dialogs, menus, ticks, comboboxes and the window at Xero: small things that HTML does not do by itself. */
+/* Presses, the focus, dialogs, menus, ticks, comboboxes and the window at Xero: small things that HTML does not do by itself. */
 "use strict";
+
+/* A press counts although the page moves under it: a frame is as high as its content, and the portal moves it when that changes. */
+const presses = (() => {
+  const NEAR = 8;
+  const LONGEST = 2000;
+  let press = null;
+
+  document.addEventListener("pointerdown", (event) => {
+    const control = event.button === 0 && event.isPrimary ? event.target.closest("button, a[href], label, summary") : null;
+    press = control && { control, x: event.screenX, y: event.screenY, at: Date.now() };
+  }, true);
+  document.addEventListener("pointerup", (event) => {
+    const { control, x, y } = press ?? {};
+    press = null;
+    if (!control || control.contains(event.target)) return;
+    // Let go elsewhere without having moved: the control has moved, and the browser sends it no click. Whoever moved away changed their mind.
+    if (Math.hypot(event.screenX - x, event.screenY - y) <= NEAR && document.contains(control)) control.click();
+  }, true);
+  document.addEventListener("pointercancel", () => { press = null; }, true);
+  document.addEventListener("keydown", (event) => {
+    if (event.key === " " && event.target.closest?.("button, summary")) press = { at: Date.now() };
+  }, true);
+  document.addEventListener("keyup", () => { press = null; }, true);
+
+  /** Is something pressed and not let go yet? What changes by itself waits that long. */
+  const held = () => press !== null && Date.now() - press.at < LONGEST;
+  return { held };
+})();
+
+/* Whoever works with the keyboard stays where they were when a part of the page is replaced. */
+(() => {
+  const body = document.body;
+  const holders = new WeakMap();
+
+  /** The same control in a part that came anew. */
+  function twin(part, old) {
+    const says = (one) => [one.textContent.trim(), one.name, one.getAttribute("href"), one.getAttribute("hx-post")].join();
+    return [...part.querySelectorAll(old.tagName)].find((one) => !one.disabled && says(one) === says(old));
+  }
+
+  /** The place that stands for a part: its heading, else itself. */
+  function heading(part) {
+    const found = part.querySelector("h1, h2, h3, legend") ?? part;
+    if (!found.hasAttribute("tabindex")) found.tabIndex = -1;
+    return found;
+  }
+
+  // A pressed button is disabled while its request runs, and the browser forgets that it had the focus.
+  body.addEventListener("htmx:beforeRequest", (event) => {
+    const { elt, requestConfig } = event.detail;
+    if (elt.contains(document.activeElement)) holders.set(requestConfig, document.activeElement);
+  });
+  body.addEventListener("htmx:beforeSwap", (event) => {
+    const { target, requestConfig } = event.detail;
+    const active = document.activeElement;
+    if (active === body) return;
+    if (target.contains(active)) holders.set(requestConfig, active);
+    else holders.delete(requestConfig);
+  });
+  body.addEventListener("htmx:afterRequest", (event) => {
+    const { target, requestConfig } = event.detail;
+    const old = holders.get(requestConfig);
+    if (!old || document.activeElement !== body || document.querySelector("dialog[open]")) return;
+    const part = document.getElementById(target.id) ?? document.getElementById("app");
+    (document.contains(old) && !old.disabled ? old : twin(part, old) ?? heading(part)).focus({ preventScroll: true });
+  });
+})();
 
 /* Dialogs stand in the part of the frame that can be seen; the browser keeps the focus inside and Esc closes. */
 (() => {

@@ -72,7 +72,7 @@ const bitrix24 = (() => {
 
   /** A fresh token of the same person, as form fields. */
   function freshToken() {
-    return host().then((b24) => b24.auth.refreshAuth()).then((auth) => ({
+    return host().then((b24) => inTime(b24.auth.refreshAuth())).then((auth) => ({
       AUTH_ID: auth.access_token,
       AUTH_EXPIRES: auth.expires_in,
       REFRESH_ID: auth.refresh_token,

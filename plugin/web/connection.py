@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flask import Blueprint, request
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from plugin.usecases import connect_xero
@@ -46,9 +46,9 @@ def ticket() -> ResponseReturnValue:
 
 @blueprint.post("/organisation")
 def choose() -> ResponseReturnValue:
-    """Take one of the organisations of the last consent."""
+    """Take one of the organisations of the last consent, and go on to what is missing next."""
     connect_xero.choose(services(), visitor(), request.form.get("tenant_id", ""))
-    return shown()
+    return redirect(url_for("frame.home"), 303)
 
 
 @blueprint.post("/disconnect")

@@ -13,7 +13,7 @@ from babel.dates import format_skeleton, format_time
 from babel.numbers import format_currency
 from babel.units import format_unit
 from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
-from flask_babel import format_date, format_timedelta, get_locale, get_timezone
+from flask_babel import format_date, format_decimal, format_timedelta, get_locale, get_timezone
 
 from plugin import sentences
 from plugin.usecases import open_app
@@ -112,8 +112,13 @@ def brief(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 10:
-        return str(format_unit(round(seconds, 1 if seconds >= 1 else 2), "second", "short", locale=get_locale()))
+        return str(format_unit(round(seconds, 1 if seconds >= 1 else 2), "second", "long", locale=get_locale()))
     return lasting(seconds)
+
+
+def number(value: int | None) -> str:
+    """A count as the reader's locale writes it."""
+    return "–" if value is None else str(format_decimal(value))
 
 
 def ago(value: datetime) -> str:
@@ -158,7 +163,9 @@ def register(app: Flask) -> None:
     """Teach the templates the words, the filters and the addresses."""
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(money=money, moment=moment, moment_exact=moment_exact, brief=brief, ago=ago, day=day, short_day=short_day, lasting=lasting)
+    app.jinja_env.filters.update(
+        money=money, moment=moment, moment_exact=moment_exact, brief=brief, ago=ago, day=day, short_day=short_day, lasting=lasting, number=number
+    )
     app.jinja_env.filters.update(field_words=sentences.field_words)
     app.jinja_env.globals.update(
         WORDS, COLUMNS=COLUMNS, told=told, changed=sentences.changed, way_out=way_out, asset=asset, chart=charts.chart, get_locale=get_locale

@@ -2,81 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
 from plugin.bitrix24.robots import ROBOT
-from sandbox.serve import Sandbox
-from sandbox.settings import SandboxSettings
-from tests.sandbox.bitrix24_served import listen
+from tests.stories.desk import Desk, at_desk
 from tests.stories.main_story import approve, change_quantity, document_of, sendable
-from tests.stories.office import Office
 from tests.stories.seen import deliver
-
-WIDTHS = (1280, 768, 390)
 
 
 @dataclass
-class Desk:
-    """The CRM in a tab, the app served by this process, and its worker in our hands."""
+class CardDesk(Desk):
+    """Everything is set up, and one invoice is in Xero."""
 
-    office: Office
-    page: Page
-    axe: str
-    sent: int
-    new: int
-    faults: list[str] = field(default_factory=list)
-
-    @property
-    def crm(self) -> Any:
-        return self.office.sandbox.bitrix24.portals["harbour"]
-
-    def card(self, path: str) -> FrameLocator:
-        """Open a card, then our tab in it."""
-        self.page.goto(f"{self.crm.url}{path}")
-        self.page.get_by_role("tab", name="Xero").click()
-        return self.page.frame_locator("section:not([hidden]) iframe")
-
-    def looks_right(self, where: str) -> None:
-        """axe finds nothing, and nothing hangs over the side, at every width."""
-        for width in WIDTHS:
-            self.page.set_viewport_size({"width": width, "height": 900})
-            frame = self._frame()
-            over = frame.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert over <= 0, f"{where} at {width}: {over} px over the side"
-            frame.evaluate(self.axe)
-            found = frame.evaluate("axe.run(document, {resultTypes: ['violations']}).then(all => all.violations.map(one => one.id + ': ' + one.nodes[0].html))")
-            assert found == [], f"{where} at {width}: {found}"
-        self.page.set_viewport_size({"width": 1280, "height": 900})
-
-    def _frame(self) -> Frame:
-        return next(one for one in reversed(self.page.frames) if one.url.startswith(self.office.sandbox.settings.app_url))
+    sent: int = 0
+    new: int = 0
 
 
 @pytest.fixture
-def desk(sqlite_url: str, redis_url: str, browser_context: BrowserContext, axe_script: str) -> Iterator[Desk]:
-    gate: list[Callable[..., Iterable[bytes]]] = []
-    server = listen(lambda environ, start: gate[0](environ, start))
-    sandbox = Sandbox(SandboxSettings(app_url=f"http://localhost:{server.bind_addr[1]}")).start()
-    office = Office(sandbox, sqlite_url, redis_url)
-    gate.append(office.app.wsgi_app)
-    alice = office.ready()
-    sent, new = sendable(office, 2)
-    alice.send(sent)
-    desk = Desk(office, browser_context.new_page(), axe_script, sent, new)
-    desk.page.on("pageerror", lambda error: desk.faults.append(str(error)))
-    yield desk
-    office.close()
-    sandbox.stop()
-    server.stop()
-    assert desk.faults == []
+def desk(sqlite_url: str, redis_url: str, browser_context: BrowserContext, axe_script: str) -> Iterator[CardDesk]:
+    with at_desk(CardDesk, sqlite_url, redis_url, browser_context, axe_script) as desk:
+        alice = desk.office.ready()
+        desk.sent, desk.new = sendable(desk.office, 2)
+        alice.send(desk.sent)
+        yield desk
 
 
-def test_the_tab_of_an_invoice_shows_both_sides_and_sends(desk: Desk) -> None:
+def test_the_tab_of_an_invoice_shows_both_sides_and_sends(desk: CardDesk) -> None:
     document = document_of(desk.office, desk.sent)
     app = desk.card(f"/crm/type/31/details/{desk.sent}/")
     expect(app.get_by_text("Both sides agree, to the cent.")).to_be_visible(timeout=15_000)
@@ -102,7 +57,7 @@ def test_the_tab_of_an_invoice_shows_both_sides_and_sends(desk: Desk) -> None:
     assert (document_of(desk.office, desk.sent).lines[0].quantity, document.reference) == (9, "Bookkeeper's own")
 
 
-def test_the_tab_of_an_unsaved_invoice_teaches_under_each_open_fact(desk: Desk) -> None:
+def test_the_tab_of_an_unsaved_invoice_teaches_under_each_open_fact(desk: CardDesk) -> None:
     for position in ("absent", "zero", "empty"):
         desk.office.sandbox.bitrix24.controls.switches.set("creation_form_id", position)
         app = desk.card("/crm/type/31/details/0/")
@@ -110,7 +65,7 @@ def test_the_tab_of_an_unsaved_invoice_teaches_under_each_open_fact(desk: Desk) 
     desk.looks_right("unsaved")
 
 
-def test_the_tabs_of_a_company_and_of_a_contact(desk: Desk) -> None:
+def test_the_tabs_of_a_company_and_of_a_contact(desk: CardDesk) -> None:
     approve(desk.office, desk.sent)
     invoice = desk.crm.invoices[desk.sent]
     app = desk.card(f"/crm/company/details/{invoice['companyId']}/")
@@ -135,7 +90,7 @@ def test_the_tabs_of_a_company_and_of_a_contact(desk: Desk) -> None:
     desk.looks_right("contact")
 
 
-def test_the_row_menu_and_the_toolbar_of_bitrix24s_own_list(desk: Desk) -> None:
+def test_the_row_menu_and_the_toolbar_of_bitrix24s_own_list(desk: CardDesk) -> None:
     number = str(desk.crm.invoices[desk.new]["accountNumber"])
     desk.page.goto(f"{desk.crm.url}/?q={number}")
     desk.page.locator(f"summary[aria-label='Actions for {number}']").click()
@@ -150,7 +105,7 @@ def test_the_row_menu_and_the_toolbar_of_bitrix24s_own_list(desk: Desk) -> None:
     desk.looks_right("toolbar")
 
 
-def test_an_administrator_puts_the_rule_on_a_stage_and_sees_its_results(desk: Desk) -> None:
+def test_an_administrator_puts_the_rule_on_a_stage_and_sees_its_results(desk: CardDesk) -> None:
     desk.page.goto(f"{desk.crm.url}/crm/automation/")
     for what in (f"robot:{ROBOT}", "comment"):
         desk.page.get_by_label("Stage").select_option(label="Sent to customer")

@@ -178,7 +178,8 @@ def test_several_organisations_are_offered_with_names_and_countries_and_only_the
     assert f"{AUSTRALIA} AU" in page
     assert DEMO not in page
     tenant = office.sandbox.xero.actions.tenant(AUSTRALIA)
-    assert alice.post("/app/setup/connection/organisation", {"tenant_id": tenant}).status_code == 200
+    moved_on = alice.get(alice.post("/app/setup/connection/organisation", {"tenant_id": tenant}).location)
+    assert "start_date" in moved_on.text
     assert AUSTRALIA in panel(alice)
     assert [one.tenant_id for one in office.sandbox.xero.world.identity.connections.values()] == [tenant]
 
