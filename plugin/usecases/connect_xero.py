@@ -394,7 +394,10 @@ def _latest(session: Any, visitor: Visitor) -> Consent | None:
 
 
 def _to_choose(consent: Consent, now: datetime) -> bool:
-    return bool(consent.choices and consent.finished_at and consent.finished_at > now - CHOICE)
+    """One organisation is taken without a question (the window at Xero is doing it at this moment), unless that went wrong."""
+    if consent.finished_at is None or consent.finished_at <= now - CHOICE:
+        return False
+    return len(consent.choices or ()) > 1 or bool(consent.choices and consent.problem)
 
 
 def shown(services: Services, visitor: Visitor) -> ConnectionShown:

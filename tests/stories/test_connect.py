@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pytest
 import requests
@@ -182,6 +183,40 @@ def test_several_organisations_are_offered_with_names_and_countries_and_only_the
     assert "start_date" in moved_on.text
     assert AUSTRALIA in panel(alice)
     assert [one.tenant_id for one in office.sandbox.xero.world.identity.connections.values()] == [tenant]
+
+
+@pytest.mark.parametrize("step", ["/connect/token", "/connections", "/api.xro/2.0/Organisation", "the organisation again"])
+def test_however_long_xero_takes_a_single_organisation_is_never_a_question(office: Office, step: str) -> None:
+    """The page in the frame asks every second and a half, also between the window's steps."""
+    alice = office.install()
+    window = open_window(alice)
+    answer = window.decide(window.leave())
+    again = step == "the organisation again"
+    held = office.sandbox.xero.controls.fail("hold", path="/api.xro/2.0/Organisation$" if again else step, skip=1 if again else 0, seconds=20)
+    callback = threading.Thread(target=window.back, args=(answer,))
+    callback.start()
+    assert held.reached.wait(10)
+
+    meanwhile = alice.get("/app/connection", was="none")
+    held.released.set()
+    callback.join(20)
+
+    assert meanwhile.status_code == 204
+    assert "start_date" in alice.get("/app/connection", was="none").text
+
+
+def test_a_single_organisation_that_could_not_be_taken_may_be_chosen_once_more(office: Office) -> None:
+    alice = office.install()
+    window = open_window(alice)
+    answer = window.decide(window.leave())
+    office.sandbox.xero.controls.fail("status", path="/api.xro/2.0/Organisation$", skip=1, times=20, status=503)
+    window.back(answer)
+    office.sandbox.xero.controls.faults.clear()
+
+    assert "Use this organisation" in panel(alice)
+    alice.post("/app/setup/connection/organisation", {"tenant_id": office.sandbox.xero.actions.tenant(HARBOUR_ORGANISATION)})
+
+    assert f"Connected Organisation {HARBOUR_ORGANISATION}" in panel(alice)
 
 
 def test_only_organisations_of_that_consent_can_be_chosen_and_only_by_that_person(office: Office) -> None:
