@@ -14,6 +14,9 @@ from plugin.db import EncryptedText, Json, UtcDateTime
 Id = BigInteger().with_variant(Integer, "sqlite")
 Money = Numeric(18, 4)
 
+#: The way of a link whose thing was made in Xero and brought into the CRM (`Link.how`); all others mean that it was in the CRM first.
+IMPORTED = "imported"
+
 
 class Base(DeclarativeBase):
     """Constraints have names of their own, so that migrations can find them on every database."""
@@ -315,6 +318,7 @@ class Link(Base):
             postgresql_where=text("ended_at IS NULL AND xero_kind <> 'contact'"),
         ),
         Index("ix_link_xero_id", "organisation_id", "xero_id"),
+        Index("ix_link_made_from", "portal_id", "made_from"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -331,6 +335,8 @@ class Link(Base):
     settings_number: Mapped[int | None] = mapped_column(Integer)
     crm_fingerprint: Mapped[str] = mapped_column(String(64), default="")
     crm_updated_at: Mapped[datetime | None]
+    #: The CRM's quote that this invoice was made from.
+    made_from: Mapped[int | None] = mapped_column(Integer)
     crm_stage: Mapped[str] = mapped_column(String(64), default="")
     #: `invoice_fingerprint` of what we last saw in the CRM, and the stage that we wrote ourselves: it orders nothing (RULES 20, 22).
     crm_seen: Mapped[str] = mapped_column(String(64), default="", server_default="")

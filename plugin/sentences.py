@@ -110,7 +110,9 @@ SENTENCES: dict[str, str | Counted] = {
     "note.contact_linked": _("Will be linked to the existing contact %(contact)s."),
     "note.contact_new": _("The contact %(contact)s will be created in Xero."),
     "note.document_linked": _("Linked to the existing document %(number)s."),
+    "note.expiry_stays": _("Xero keeps the expiry date %(day)s: it cannot be taken away from outside. Remove it in Xero."),
     "note.items_left_out": _("These items do not exist in Xero and are left out of the lines: %(items)s."),
+    "note.made_in_xero": _("It was made in Xero and is changed there. Nothing was sent."),
     "note.products_unread": _("Some products could not be read; their lines carry no item code."),
     "note.total_differs": _("Total in Bitrix24 %(crm)s, in Xero %(xero)s."),
     "note.xero_warning": _("Xero remarks: %(text)s"),
@@ -149,6 +151,9 @@ SENTENCES: dict[str, str | Counted] = {
     "send.tax_rate_differs": _("Line “%(row)s” has %(rate)s tax, but %(tax)s in Xero is %(tax_rate)s %%. Choose the tax rate again."),
     "send.tax_unmapped": _("No Xero tax rate is chosen for %(rate)s (line “%(row)s”). Choose one."),
     "edit.conflict": _("Changed here and in Xero since the last transfer: %(differences)s. Overwrite Xero, or keep what it has."),
+    "edit.conflict:made_there": _(
+        "It was made in Xero, so what Xero says counts. This differs in Bitrix24: %(differences)s. Change it in Xero, overwrite Xero, or keep what it has."
+    ),
     "edit.conflict:first": _("It was in Xero before, and this differs there: %(differences)s. Overwrite Xero, or keep what it has."),
     "edit.gone": _("The document was voided or deleted in Xero, so it cannot be updated. Send it as new to give it a number of its own."),
     "edit.locked": _("The document is dated in a locked period (%(date)s, locked up to %(lock)s). Ask your bookkeeper to move the lock date."),
@@ -404,8 +409,8 @@ SENTENCES |= {
     "bitrix24.stage_refused:quote": _("Bitrix24 did not let the quote change to the stage: %(text)s. Everything else was written."),
 }
 
-#: The parameter that, when it is not empty, chooses the other sentence "code:parameter".
-VARIANTS = {"edit.conflict": "first", "notify.exported": "failed", "notify.fetched": "failed", "send.account_missing": "account"}
+#: The parameters of which the first that is not empty chooses the other sentence "code:parameter".
+VARIANTS = {"edit.conflict": ("made_there", "first"), "notify.exported": ("failed",), "notify.fetched": ("failed",), "send.account_missing": ("account",)}
 
 #: The ways out that a button can offer: label, and the page it leads to (`plugin.web.render.WAYS_OUT`).
 _CONNECT = (_("Connect to Xero"), "connect")
@@ -468,8 +473,8 @@ FIELD_WORDS = {
 def sentence(code: str, params: Mapping[str, Any] | None = None, lang: str = "") -> str:
     """The sentence for a stored code, in `lang` (a Bitrix24 code) or else in the language of the page that is being made."""
     given = dict(params or {})
-    variant = VARIANTS.get(code)
-    name = f"{code}:{variant}" if variant and given.get(variant) else code
+    variant = next((one for one in VARIANTS.get(code, ()) if given.get(one)), "")
+    name = f"{code}:{variant}" if variant else code
     found = SENTENCES.get(f"{name}:{given.get('document')}") or SENTENCES.get(name)
     if found is None:
         return " ".join([code, *(f"{name}={value}" for name, value in sorted(given.items()))])

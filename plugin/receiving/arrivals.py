@@ -17,13 +17,11 @@ from plugin.domain.compare import GONE
 from plugin.domain.ledger import Document
 from plugin.domain.numbers import OURS
 from plugin.domain.settings import Settings
-from plugin.models import Arrival, Call, Connection, DirectoryEntry, Job, Link, Portal
+from plugin.models import IMPORTED, Arrival, Call, Connection, DirectoryEntry, Job, Link, Portal
 from plugin.portals import current_settings, ensure_row
 from plugin.sending.flight import Flight
 
 INVOICE, CONTACT = "invoice", "contact"
-#: The way of a link that an arrival made; all others mean that the document was in the CRM first.
-IMPORTED = "imported"
 #: In the Url of every document that was sent from a CRM, whichever (RULES 11).
 _FROM_A_CRM = "/crm/type/31/details/"
 SUBJECT = "arrivals"

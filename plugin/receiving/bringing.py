@@ -31,7 +31,7 @@ from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem, after
 from plugin.domain.statuses import status_word
 from plugin.kinds import INVOICE
-from plugin.models import Arrival, Link
+from plugin.models import IMPORTED, Arrival, Link
 from plugin.portals import Ready, ready
 from plugin.receiving import arrivals
 from plugin.sending.record import see, shown_fingerprint, today_of
@@ -208,7 +208,7 @@ class _Bringing:
         read = documents.read_documents(self.rest, INVOICE.crm, [crm_id for _, crm_id in made], as_admin=True, details=False).documents
         for document, crm_id in made:
             if crm_id in read:
-                self._link(by_id[document.id], document, read[crm_id], arrivals.IMPORTED)
+                self._link(by_id[document.id], document, read[crm_id], IMPORTED)
             else:
                 self._end(by_id[document.id], "refused")  # somebody deleted it in this moment
 
@@ -236,7 +236,7 @@ class _Bringing:
         kinds: tuple[crm.Kind, ...] = ("company", "contact")
         for kind in kinds:
             for xero_id, crm_id in crm.marked_customers(self.rest, kind, [one for one in missing if one not in owners]).items() if missing else ():
-                owners[xero_id] = self._link_customer(xero_id, (kind, crm_id), "", arrivals.IMPORTED)
+                owners[xero_id] = self._link_customer(xero_id, (kind, crm_id), "", IMPORTED)
         cards = {card.contact.id: card for card in xero_contacts.cards_by_ids(self.books, [one for one in missing if one not in owners])}
         new: list[crm.NewCustomer] = []
         for xero_id, card in cards.items():
@@ -250,7 +250,7 @@ class _Bringing:
         crm.add_requisites(self.rest, made)
         for one in new:
             outcome = outcomes[one.xero_id]
-            owners[one.xero_id] = self._link_customer(one.xero_id, (one.kind, outcome), one.name, arrivals.IMPORTED) if isinstance(outcome, int) else outcome
+            owners[one.xero_id] = self._link_customer(one.xero_id, (one.kind, outcome), one.name, IMPORTED) if isinstance(outcome, int) else outcome
         return owners
 
     def _linked(self, contact_ids: Sequence[str]) -> dict[str, Customer]:
@@ -287,7 +287,7 @@ class _Bringing:
                 link.xero_kind, link.xero_id, link.how = "contact", xero_id, how
                 tx.add(link)
                 who: dict[str, Any] = {"organisation_id": organisation_id, "subject": f"{owner[0]}:{owner[1]}", "xero_id": xero_id}
-                if how == arrivals.IMPORTED and name:
+                if how == IMPORTED and name:
                     activity.record(tx, portal_id, "activity.contact_brought", now, **who, name=name)
         return owner
 
@@ -310,18 +310,18 @@ class _Bringing:
         link.how, link.created_at, link.settings_number, link.suffix = how, now, self.context.settings_number, 0
         link.crm_stage, link.crm_updated_at = invoice.stage_id, max(now, invoice.updated_at)
         see(link, document, today_of(self.context.organisation, now))
-        link.written = shown_fingerprint(link) if how == arrivals.IMPORTED else ""
+        link.written = shown_fingerprint(link) if how == IMPORTED else ""
         with self.services.db.transaction() as tx:
             if arrivals.linked(tx, portal_id, organisation_id, arrivals.INVOICE, document.id):
                 self._set(tx, arrival, "linked", now, crm_kind="invoice", crm_id=invoice.id)
                 return
             tx.add(link)
             tx.flush()
-            self._set(tx, arrival, "made" if how == arrivals.IMPORTED else "linked", now, crm_kind="invoice", crm_id=invoice.id)
-            code = "activity.brought" if how == arrivals.IMPORTED else "activity.linked"
+            self._set(tx, arrival, "made" if how == IMPORTED else "linked", now, crm_kind="invoice", crm_id=invoice.id)
+            code = "activity.brought" if how == IMPORTED else "activity.linked"
             who: dict[str, Any] = {"organisation_id": organisation_id, "subject": INVOICE.subject(invoice.id), "xero_id": document.id, "cause": jobs.SWEEP}
             activity.record(tx, portal_id, code, now, **who, number=document.number, total=str(document.total), currency=document.currency)
-            if how != arrivals.IMPORTED:
+            if how != IMPORTED:
                 bell = jobs.portal_bell(portal_id)
                 payload = {"link": link.id, "stage": False}
                 jobs.order(tx, jobs.Order(portal_id, jobs.WRITE_BACK, INVOICE.back_subject(invoice.id), bell, organisation_id, jobs.BULK, None, payload), now)

@@ -2,7 +2,7 @@
 
 | Code | When |
 |---|---|
-| edit.conflict (differences, number, first) | changed on both sides since the last transfer, or a line added in Xero (RULES 19); `first`: never sent by us |
+| edit.conflict (differences, number, first, made_there) | changed on both sides since the last transfer, or a line added in Xero (RULES 19); `first`: never sent by us, `made_there`: Xero is its author |
 | xero.gone (number) | Xero does not know the linked document any more |
 """
 
@@ -123,7 +123,9 @@ def change_of(one: Work, held: Document | None, lists: Lists) -> Update | Unchan
         return Unchanged()
     if isinstance(result, Conflict):
         differences = [{"field": each.field, "sent": _text(each.sent), "crm": _text(each.crm), "xero": _text(each.xero)} for each in result.differences]
-        raise Problem("edit.conflict", differences=differences, number=held.number, first=not one.link.sent)
+        raise Problem("edit.conflict", differences=differences, number=held.number, first=not one.link.sent, made_there=one.made_there)
+    if one.made_there:
+        return Unchanged()  # neither our marks nor the stage are laid over what the bookkeeper made
     return result
 
 

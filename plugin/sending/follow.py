@@ -108,6 +108,8 @@ def _verdict(one: Work, found: documents.Read, passed: list[documents.Passed], m
         return _Ended(one)  # "send as new" is a person's word (RULES 13)
     if link is None and one.crm_id in memory.ended:
         return _Ended(one)
+    if one.made_there:
+        return _Ended(one)
     held = memory.held.get(one.crm_id)
     if held is not None and (held.seen, held.settings_number) == (looks(invoice), one.ready.settings_number):
         return _Ended(one)

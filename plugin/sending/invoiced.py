@@ -94,6 +94,12 @@ def _fact(flight: Flight) -> str | None:
     return facts.get(FACT)
 
 
+def stays_accepted(organisation: Organisation) -> bool:
+    """Did the first invoiced quote of this organisation make an invoice there?"""
+    facts: dict[str, Any] = organisation.facts or {}
+    return facts.get(FACT) == CREATES
+
+
 def _end(flight: Flight, ended: Sequence[tuple[Work, Problem | None]]) -> None:
     if not ended:
         return

@@ -1,4 +1,4 @@
-"""Invoices that were made from a quote in the CRM know it there (`parentId7`); here each gets the link of that quote (B§8.2)."""
+"""Invoices that were made from a quote in the CRM know it there (`parentId7`); here each finds the link of the other (B§8.2)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from plugin.db import Transaction
+from plugin.domain.compare import GONE
 from plugin.kinds import INVOICE, QUOTE
 from plugin.models import Link
 from plugin.sending.work import Work, by_portal
@@ -30,3 +32,10 @@ def attach(services: Services, works: Sequence[Work]) -> None:
                 found |= {link.crm_id: link for link in session.scalars(query)}
         for one in of_portal:
             one.quote = found.get(one.settled.quote_id or 0)
+
+
+def has_invoice(tx: Transaction, quote: Link) -> bool:
+    """Is an invoice in Xero that was made from this quote?"""
+    made = (Link.portal_id == quote.portal_id, Link.made_from == quote.crm_id, Link.organisation_id == quote.organisation_id)
+    alive = (Link.crm_kind == INVOICE.name, Link.ended_at.is_(None), Link.xero_status.not_in(GONE))
+    return tx.scalar(select(Link.id).where(*made, *alive).limit(1)) is not None

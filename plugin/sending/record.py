@@ -297,6 +297,7 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str, sent
     if sent is not None:
         link.sent, link.crm_fingerprint = draft_to_json(sent), fingerprint(sent)
     if work.invoice is not None:
+        link.made_from = work.invoice.quote_id
         see_crm(link, work.invoice, work.link)
     recorder.settled.add((work.job.portal_id, work.kind.name, work.crm_id))
     link.settings_number = work.ready.settings_number

@@ -223,12 +223,16 @@ def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) ->
             continue
         assert document is not None
         if isinstance(result, Unchanged):
+            if one.made_there:
+                one.note("note.made_in_xero")
             _remember(run, one, document)
             ended.append(Ended(one))
         else:
             one.draft = with_line_ids(one.drafted, document)
             one.changes = _told_changes(one, document, result)
             if one.kind is QUOTE:
+                if result.fields.get("due_date", document.due_date) is None:
+                    one.note("note.expiry_stays", day=str(document.due_date))
                 steps.plan(one, document, result)
                 if steps.left(one):
                     updates.append((one, steps.next_change(one, document)))
@@ -282,7 +286,8 @@ def _remember(run: _Run, one: Work, document: Document) -> None:
         leases.check(tx, run.flight.lease, run.flight.fence)
         recorder = Recorder(run.flight.services, tx, run.flight.services.now())
         know_links(recorder, [one])
-        _order_invoiced(recorder, one, keep_link(recorder, one, document, "sent", one.drafted))
+        kept = bool((one.job.payload or {}).get("keep"))
+        _order_invoiced(recorder, one, keep_link(recorder, one, document, "sent", one.drafted if kept or not one.made_there else None))
         recorder.finish()
 
 
@@ -505,11 +510,21 @@ def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str, run: 
 
 
 def _order_invoiced(recorder: Recorder, one: Work, link: Link) -> None:
-    """The last step of a quote: its stage says so, or the first invoice made from it is in Xero."""
-    if one.kind is QUOTE and one.draft is not None and one.draft.status == steps.INVOICED != link.xero_status:
-        invoiced.order(recorder, one, link)
+    """The last step of a quote: its stage says so, or an invoice made from it is in Xero, whichever of both came there first."""
+    if one.kind is QUOTE:
+        if link.xero_status not in (steps.INVOICED, *GONE) and (_stage_says_invoiced(one) or _has_invoice(recorder, one, link)):
+            invoiced.order(recorder, one, link)
     elif one.made and one.quote is not None and one.quote.xero_status not in (steps.INVOICED, *GONE):
         invoiced.order(recorder, one, one.quote)
+
+
+def _stage_says_invoiced(one: Work) -> bool:
+    return one.draft is not None and one.draft.status == steps.INVOICED
+
+
+def _has_invoice(recorder: Recorder, one: Work, link: Link) -> bool:
+    """Where Xero makes invoices of its own its quotes stay accepted; that is said once, not at every change (decision 0022)."""
+    return (one.made or not invoiced.stays_accepted(one.ready.organisation)) and quoted.has_invoice(recorder.tx, link)
 
 
 def _go_on(recorder: Recorder, one: Work, document: Document, link: Link, run: _Run | None) -> None:

@@ -11,7 +11,7 @@ from plugin.domain.crm import Customer, Invoice, Product
 from plugin.domain.ledger import Draft
 from plugin.domain.problems import Problem
 from plugin.kinds import Kind
-from plugin.models import Call, Job, Link
+from plugin.models import IMPORTED, Call, Job, Link
 from plugin.portals import Ready
 
 
@@ -59,6 +59,11 @@ class Work:
         """Did the person say "send as new" for a document that was voided or deleted in Xero (RULES 13)? Said twice, it goes once."""
         gone = self.link is not None and self.link.xero_status in GONE
         return gone and bool((self.job.payload or {}).get("as_new"))
+
+    @property
+    def made_there(self) -> bool:
+        """Was it made in Xero, and has nobody decided yet that the CRM's side counts? Then Xero is the author of all of it."""
+        return self.link is not None and self.link.how == IMPORTED and not self.link.sent and not (self.job.payload or {}).get("push")
 
     @property
     def settled(self) -> Invoice:

@@ -13,10 +13,10 @@ from plugin.bitrix24 import bringing as crm
 from plugin.models import Activity, Arrival, Link, Organisation, SettingsVersion
 from plugin.sending import conductor
 from sandbox.xero.books import Invoice
-from tests.stories.main_story import fields_of, sendable, writes
+from tests.stories.main_story import fields_of, notes_of, outcomes, sendable, writes
 from tests.stories.office import Person
 from tests.stories.patience import PatientOffice
-from tests.stories.seen import ring, row, rows, words
+from tests.stories.seen import deliver, ring, row, rows, words
 
 HOUR = 3600.0
 
@@ -91,6 +91,62 @@ def test_an_invoice_made_in_xero_appears_with_everything_and_without_robots(offi
     office.sandbox.xero.pay(document.id)
     later(office)
     assert brought(office)[0]["stageId"] == crm_side.stage_id("P")
+
+
+def test_what_was_made_in_xero_is_not_overwritten_unless_somebody_says_so(office: PatientOffice) -> None:
+    """One author: the bookkeeper's document keeps its lines, status and link until a person decides otherwise."""
+    alice = office.ready()
+    switch_on(alice)
+    crm_side = office.sandbox.bitrix24.portals["harbour"]
+    document = made_there(office, "Harbour View Cafe", Status="DRAFT", Reference="Table 7")
+    later(office)
+    (found,) = brought(office)
+    office.sandbox.xero.controls.calls.clear()
+
+    batch = alice.send(found["id"])
+    ((outcome, code),) = outcomes(office, batch)
+    assert (outcome, code) == ("refused", "edit.conflict")
+    assert "It was made in Xero, so what Xero says counts." in words(alice.get(f"/app/batches/{batch}").text)
+    crm_side.set_stage(found["id"], "S")
+    alice.send(found["id"])
+    later(office)
+    assert writes(office) == []
+    assert office.sandbox.xero.invoice(document.id).status == "DRAFT"
+
+    # Changes in the CRM do not go by themselves either, and nothing complains on the invoice.
+    alice.post("/app/setup/automatic", {"automatic": "new"})
+    deliver(office)
+    crm_side.change_invoice(found["id"], title="Another title")
+    deliver(office)
+    office.work()
+    assert writes(office) == []
+    assert fields_of(crm_side, found["id"]).get("ERROR") in (None, "", "None")
+
+    # Somebody says that the CRM's side counts, and from then on it does.
+    assert outcomes(office, alice.send(found["id"], push="1")) == [("updated", None)]
+    assert Decimal(str(office.sandbox.xero.invoice(document.id).total)) == Decimal(str(brought(office)[0]["opportunity"]))
+    crm_side.change_invoice(found["id"], [{"productName": "Boards", "price": 50, "quantity": 2, "taxRate": 15}])
+    assert outcomes(office, alice.send(found["id"])) == [("updated", None)]
+    assert str(office.sandbox.xero.invoice(document.id).total) == "100.00"
+
+
+def test_a_brought_invoice_that_agrees_is_unchanged_and_says_why(office: PatientOffice) -> None:
+    alice = office.ready()
+    switch_on(alice)
+    line = {"Description": "Delivery", "Quantity": "1", "UnitAmount": "20", "AccountCode": "200", "TaxType": "OUTPUT2"}
+    document = made_there(office, "Harbour View Cafe", Status="DRAFT", LineItems=[line], LineAmountTypes="Exclusive", Reference="")
+    later(office)
+    (found,) = brought(office)
+    office.sandbox.bitrix24.portals["harbour"].set_stage(found["id"], "S")
+    office.sandbox.xero.controls.calls.clear()
+
+    batch = alice.send(found["id"])
+
+    assert outcomes(office, batch) == [("unchanged", None)]
+    assert "note.made_in_xero" in notes_of(office, batch)
+    assert "It was made in Xero and is changed there." in words(alice.get(f"/app/batches/{batch}").text)
+    assert writes(office) == []
+    assert (office.sandbox.xero.invoice(document.id).status, office.sandbox.xero.invoice(document.id).url) == ("DRAFT", "")
 
 
 def test_off_by_default_older_ones_stay_and_a_stranger_sees_nothing(office: PatientOffice) -> None:

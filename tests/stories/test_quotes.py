@@ -226,6 +226,34 @@ def test_a_quote_that_became_an_invoice_is_invoiced_in_xero(office: Office) -> N
     assert outcomes(office, send(alice, quote_id)) == [("refused", "quote.invoiced")]
 
 
+def test_an_invoice_that_was_in_xero_before_its_quote_still_makes_it_invoiced(small_office: Office) -> None:
+    office, alice, crm = small_office, small_office.ready(), harbour(small_office)
+    (quote_id,) = quotes_in(office, "SENT")
+    (invoice_id,) = sendable(office, 1)
+    crm.change_invoice(invoice_id, parentId7=quote_id)
+    assert outcomes(office, alice.send(invoice_id)) == [("created", None)]
+    alive = len(office.sandbox.xero.invoices())
+
+    assert outcomes(office, send(alice, quote_id)) == [("created", None)]
+
+    assert document_of(office, quote_id).status == "INVOICED"
+    assert fields_of(office, quote_id)["STATUS"] == "Invoiced"
+    assert len(office.sandbox.xero.invoices()) == alive
+    office.sandbox.xero.controls.calls.clear()
+    assert outcomes(office, send(alice, quote_id)) == [("unchanged", None)]
+    assert writes(office) == []
+
+    # A quote whose invoice was voided meanwhile is no invoiced one.
+    other = next(one for one in quotes_in(office, "APPROVED", 2) if one != quote_id)
+    (second,) = sendable(office, 1)
+    crm.change_invoice(second, parentId7=other)
+    alice.send(second)
+    office.sandbox.xero.edit(invoice_of(office, second).number, Status="DELETED")
+    alice.fetch(second)
+    send(alice, other)
+    assert document_of(office, other).status == "ACCEPTED"
+
+
 def test_a_person_takes_back_what_xero_accepted(small_office: Office) -> None:
     """The stage that we moved it into is what the CRM said last, not the one that was sent."""
     office, alice = small_office, small_office.ready()
@@ -276,6 +304,24 @@ def test_people_send_only_the_quotes_that_bitrix24_lets_them(small_office: Offic
     assert fields_of(office, own)["SENDING"] in ("", "None")
     assert outcomes(office, send(vera, other)) == [("problem", "send.may_not_edit")]
     assert len(held(office)) == len({one.id for one in held(office)})
+
+
+def test_an_expiry_that_was_taken_away_stays_in_xero_and_that_is_said(small_office: Office) -> None:
+    office, alice = small_office, small_office.ready()
+    (crm_id,) = quotes_in(office, "DRAFT")
+    send(alice, crm_id)
+    expiry = document_of(office, crm_id).expiry
+    assert expiry is not None
+    change(office, crm_id, actualDate="", closedate="")
+    change_quantity(office, crm_id, 3)
+
+    batch = send(alice, crm_id)
+
+    assert outcomes(office, batch) == [("updated", None)]
+    assert (document_of(office, crm_id).expiry, document_of(office, crm_id).total) == (expiry, total_of(office, crm_id))
+    assert "note.expiry_stays" in notes_of(office, batch)
+    assert "Xero keeps the expiry date" in words(alice.get(f"/app/batches/{batch}").text)
+    assert outcomes(office, send(alice, crm_id)) == [("unchanged", None)]
 
 
 def test_a_strangers_portal_sees_nothing_of_it(small_office: Office) -> None:

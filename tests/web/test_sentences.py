@@ -63,7 +63,7 @@ def test_both_forms_of_a_counted_sentence_count() -> None:
 
 
 def test_variants_and_ways_out_exist() -> None:
-    assert {f"{code}:{name}" for code, name in VARIANTS.items()} <= set(SENTENCES)
+    assert {f"{code}:{name}" for code, names in VARIANTS.items() for name in names} <= set(SENTENCES)
     assert set(REPAIRS) <= set(SENTENCES)
     assert {action for _, action in REPAIRS.values()} <= set(WAYS_OUT)
     assert repair("portal.not_set_up", "en") == ("Finish the set-up", "setup")
