@@ -46,7 +46,7 @@ def _take(services: Services, tx: Transaction, portal_id: int, messages: Sequenc
         order_looks(services, tx, portal_id, told, gone, jobs.AUTOMATIC)
     customers = [one for one in messages if one.subject.partition(":")[0] in CUSTOMERS and "DELETE" not in one.kind]
     if customers:
-        _order_customers(services, tx, portal_id, customers)
+        order_customers(services, tx, portal_id, {one.subject: one.received_at for one in reversed(customers)}, jobs.AUTOMATIC)
     if any(one.subject.startswith("currency:") for one in messages):
         # The set-up offers currencies and taxes as last read: they are read again when it is opened next.
         tx.execute(update(SetUp).where(SetUp.portal_id == portal_id).values(facts=None).execution_options(synchronize_session=False))
@@ -54,14 +54,16 @@ def _take(services: Services, tx: Transaction, portal_id: int, messages: Sequenc
         order_sweep(services, tx, portal_id)
 
 
-def _order_customers(services: Services, tx: Transaction, portal_id: int, messages: Sequence[Callback]) -> None:
-    """Customers of whom we made a contact in Xero are looked at again; requisites tell only when they are read whose they are."""
+def order_customers(services: Services, tx: Transaction, portal_id: int, told: dict[str, datetime], cause: str) -> None:
+    """Customers of whom we made a contact in Xero are looked at again; requisites tell only when they are read whose they are.
+
+    `told`: subject, and when its change was first heard of.
+    """
     connection = live_connection(tx, portal_id)
     settings = current_settings(tx, portal_id, connection.organisation_id) if connection is not None else None
     if connection is None or settings is None or settings[1].automatic == "off":
         return
     made = (Link.portal_id == portal_id, Link.organisation_id == connection.organisation_id, Link.how == "created", Link.ended_at.is_(None))
-    told = {one.subject: one.received_at for one in reversed(messages)}
     wanted = {subject for subject in told if subject.startswith("requisite:")}
     for kind in ("company", "contact"):
         ids = [crm_id_of(subject) for subject in told if subject.startswith(f"{kind}:")]
@@ -70,7 +72,7 @@ def _order_customers(services: Services, tx: Transaction, portal_id: int, messag
         now, organisation_id = services.now(), connection.organisation_id
         due = next_tick(now + timedelta(seconds=durations.QUIET / services.config.pace), services.config.pace)
         bell = jobs.organisation_bell(organisation_id)
-        about = {"organisation_id": organisation_id, "priority": jobs.EVENTS, "cause": jobs.AUTOMATIC}
+        about = {"organisation_id": organisation_id, "priority": jobs.EVENTS, "cause": cause}
         orders = [jobs.Order(portal_id, jobs.CUSTOMER, subject, bell, caused_at=told[subject], **about) for subject in sorted(wanted)]  # type: ignore[arg-type]
         jobs.order_many(tx, orders, now, run_at=due)
         tx.after_commit(lambda: services.bells.ring(bell, (due - now).total_seconds()))

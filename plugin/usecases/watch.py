@@ -147,6 +147,10 @@ def check(services: Services, portal_id: int) -> None:
         _look_at(services, portal_id, kind, linked.keys() - present, gone=True)
         if context.settings.automatic != "off":
             _look_at(services, portal_id, kind, [crm_id for crm_id, status in linked.items() if status in _OPEN and crm_id in present])
+    customers = _customers_of_open(services, context)
+    if customers:
+        with services.db.transaction() as tx:
+            take_events.order_customers(services, tx, portal_id, dict.fromkeys(customers, now), jobs.SWEEP)
     with services.db.transaction() as tx:
         tx.get_one(Watch, portal_id).checked_at = now
 
@@ -155,6 +159,16 @@ def _linked(services: Services, context: Ready, kind: Kind) -> dict[int, str]:
     mine = (Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.crm_kind == kind.name, Link.ended_at.is_(None))
     with services.db.reading() as session:
         return {row.crm_id: row.xero_status for row in session.execute(select(Link.crm_id, Link.xero_status).where(*mine).order_by(Link.crm_id))}
+
+
+def _customers_of_open(services: Services, context: Ready) -> list[str]:
+    """Customers of open documents whose contact we made: their requisites may have changed without a word (RULES 32)."""
+    mine = (Link.portal_id == context.portal.id, Link.organisation_id == context.organisation.id, Link.ended_at.is_(None))
+    open_ones = select(Link.sent).where(*mine, Link.crm_kind.in_(KINDS), Link.xero_status.in_(_OPEN), Link.sent.is_not(None))
+    made = select(Link.crm_kind, Link.crm_id, Link.xero_id).where(*mine, Link.xero_kind == "contact", Link.how == "created")
+    with services.db.reading() as session:
+        wanted = {sent["contact_id"] for sent in session.scalars(open_ones.execution_options(yield_per=500)) if sent}
+        return [f"{kind}:{crm_id}" for kind, crm_id, xero_id in session.execute(made) if xero_id in wanted]
 
 
 def bind(services: Services, portal_id: int) -> None:

@@ -18,13 +18,15 @@ from plugin.bitrix24.robots import ROBOT, TRIGGER
 from plugin.models import Job, RobotCall
 from plugin.sentences import sentence
 from sandbox.bitrix24.automation import Binding, Run
-from sandbox.bitrix24.fields import INVOICE
+from sandbox.bitrix24.fields import INVOICE, QUOTE
 from sandbox.bitrix24.php import flatten
 from sandbox.bitrix24.portal import Portal
 from sandbox.serve import Sandbox
 from tests.services import TREE
 from tests.stories.main_story import approve, copies, document_of, sendable, without_customer
 from tests.stories.office import Office
+from tests.stories.quote_story import document_of as quote_of
+from tests.stories.quote_story import quotes_in
 from tests.stories.seen import deliver, portal_row, ring, row, rows, says
 
 COMMENT = "{{number}}|{{status}}|{{link}}|{{problem}}"
@@ -102,6 +104,25 @@ def test_a_rule_hears_why_an_invoice_cannot_go_and_that_nothing_was_to_do(office
     unchanged = reach(office, crm_id)
     office.work()
     assert (unchanged.state, unchanged.results["number"]) == ("done", document_of(office, crm_id).number)
+
+
+def test_a_quote_goes_by_a_rule_and_the_next_rule_knows_its_number(office: Office) -> None:
+    office.ready()
+    crm, (crm_id,) = crm_of(office), quotes_in(office, "DRAFT")
+    crm.automation.add_rule(QUOTE, "SENT", ROBOT)
+    office.sandbox.bitrix24.delivery.flush()
+    office.sandbox.bitrix24.delivery.log.clear()
+    crm.change_item(QUOTE, crm_id, stageId="SENT")
+    assert deliver(office, f"robot:{ROBOT}") == [200]
+    run = crm.automation.runs[-1]
+    assert run.state == "waiting"
+    office.work()
+
+    quote = quote_of(office, crm_id)
+    assert quote.status == "SENT"
+    assert (run.state, run.results["number"], run.results["problem"]) == ("done", quote.number, "")
+    assert run.results["status"] == "Sent to customer"
+    assert quote.id in run.results["link"]
 
 
 def test_delivered_twice_it_is_one_transfer_and_one_answer(office: Office) -> None:

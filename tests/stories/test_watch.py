@@ -114,6 +114,25 @@ def test_the_portals_own_queue_tells_what_was_lost(patient_office: PatientOffice
     assert len(writes(office)) == sent
 
 
+@pytest.mark.parametrize("extended", ["Y", "N"])
+def test_the_queue_s_own_event_makes_it_known_at_once(patient_office: PatientOffice, extended: str) -> None:
+    """The events themselves are lost; that the queue holds something is told, and no sweep has to come by."""
+    office = patient_office
+    office.sandbox.bitrix24.controls.switches.set("offline_extended", extended)
+    watched(office)
+    office.open()
+    office.work()
+    deleted = new_invoice(office)
+    live(office, 8)
+    made = new_invoice(office)
+    harbour(office).delete_invoice(deleted)
+    assert deliver(office, "ONOFFLINEEVENT")
+    office.work()
+
+    assert in_xero(office, made) is not None
+    assert row(office, Link, crm_kind="invoice", crm_id=deleted).crm_gone_at is not None
+
+
 def test_handlers_that_vanished_are_bound_again_in_the_night_and_at_the_door(patient_office: PatientOffice) -> None:
     office = patient_office
     watched(office)
