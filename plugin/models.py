@@ -355,6 +355,8 @@ class Link(Base):
     #: Fingerprint of what was last written to the CRM's own fields; equal means nothing to write.
     written: Mapped[str] = mapped_column(String(64), default="")
     how: Mapped[str] = mapped_column(String(16), default="sent")
+    #: When Xero last held what was sent, or both sides were found to agree: whatever failed before that is over.
+    settled_at: Mapped[datetime | None]
     #: Where the customer sees the document; asked for once, by a person (RULES 31).
     online_url: Mapped[str] = mapped_column(String(255), default="", server_default="")
     #: The trigger "Invoice paid in Xero": due once the document became paid, then done; once in a document's life.

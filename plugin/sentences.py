@@ -102,6 +102,9 @@ SENTENCES: dict[str, str | Counted] = {
         "Xero did not announce %(count)s changes that the sweep found. News from Xero come slower until it does.",
     ),
     # What comes next
+    "next.bitrix24_asked": _("Bitrix24 is asked what changed there without a message."),
+    "next.checked": _("Handlers, deletions and requisites are checked."),
+    "next.xero_asked": _("Xero is asked what changed there without a message."),
     "next.due": _n("%(count)s piece of work is taken next.", "%(count)s pieces of work are taken next."),
     "next.pause_ends": _("The pause of Xero ends. %(problem)s"),
     "next.try_again": _n("%(count)s piece of work is tried again. %(problem)s", "%(count)s pieces of work are tried again. %(problem)s"),

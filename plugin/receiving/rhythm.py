@@ -104,6 +104,24 @@ def _is_due(beat: Beat, mark: Watermark | None, organisation: Organisation, now:
     return since >= beat.interval(organisation.unheard >= MISSES, day_max)
 
 
+def next_reading(services: Services, session: Session, organisation_id: int) -> datetime | None:
+    """When an organisation is asked next what changed there without a message; nothing before its first synchronisation."""
+    marks = {one.resource: one for one in session.scalars(select(Watermark).where(Watermark.organisation_id == organisation_id))}
+    organisation = session.get(Organisation, organisation_id)
+    if organisation is None or INVOICE.watermark not in marks or connection_of(session, organisation_id) is None:
+        return None
+    left = services.xero_limits.allowance(organisation.tenant_id)
+    unused = _unused(session, organisation_id)
+    times = []
+    for name, beat in BEATS.items():
+        mark = marks.get(name)
+        if mark is None or name in unused or beat.nightly:
+            continue
+        interval = beat.interval(organisation.unheard >= MISSES, left.day_most if left is not None else None)
+        times.append(mark.due_at or (mark.read_at or organisation.checked_at or services.now()) + timedelta(seconds=interval / services.config.pace))
+    return min(times, default=None)
+
+
 def begin(tx: Transaction, organisation_id: int, now: datetime) -> None:
     """The intervals of what no first synchronisation reads begin now."""
     for resource in BEATS:

@@ -2,8 +2,10 @@
 
 | Code | When |
 |---|---|
-| edit.conflict (differences, number, first, made_there) | changed on both sides since the last transfer, or a line added in Xero (RULES 19); `first`: never sent by us, `made_there`: Xero is its author |
+| edit.conflict (differences, number, first, made_there) | changed on both sides since the last transfer, or a line added in Xero (RULES 19) |
 | xero.gone (number) | Xero does not know the linked document any more |
+
+`first`: it was never sent by us; `made_there`: Xero is its author.
 """
 
 from __future__ import annotations

@@ -38,12 +38,13 @@ from plugin.wire import NoAnswer
 
 @dataclass(frozen=True)
 class _Ended:
-    """What became of one look: to be tried again, held back for a reason, gone from the CRM, or nothing to do."""
+    """What became of one look: to be tried again, held back for a reason, gone from the CRM, or nothing to do (`over`: any more)."""
 
     work: Work
     again: Problem | None = None
     held: Problem | None = None
     gone: bool = False
+    over: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,9 @@ def _look(flight: Flight, rest: PortalRest, kind: Kind, works: list[Work]) -> li
 
 def _verdict(one: Work, found: documents.Read, passed: list[documents.Passed], memory: _Memory) -> _Ended | None:
     """How this look ends; nothing where the document must go."""
+    held = memory.held.get(one.crm_id)
     if one.crm_id in found.missing:
-        return _Ended(one, gone=True)
+        return _Ended(one, gone=True, over=held is not None)
     invoice = found.documents.get(one.crm_id)
     if invoice is None:
         return _Ended(one, again=found.denied.get(one.crm_id))
@@ -110,7 +112,6 @@ def _verdict(one: Work, found: documents.Read, passed: list[documents.Passed], m
         return _Ended(one)
     if one.made_there:
         return _Ended(one)
-    held = memory.held.get(one.crm_id)
     if held is not None and (held.seen, held.settings_number) == (looks(invoice), one.ready.settings_number):
         return _Ended(one)
     known = None if link is None else Known(link.crm_seen, link.crm_stage, link.crm_updated_at is None or invoice.updated_at > link.crm_updated_at + send.ECHO)
@@ -119,7 +120,7 @@ def _verdict(one: Work, found: documents.Read, passed: list[documents.Passed], m
         return _Ended(one, held=verdict)
     if verdict == "go" and link is None and one.crm_id in memory.doubtful:
         return _Ended(one, held=Problem("follow.doubtful"))
-    return None if verdict == "go" else _Ended(one)
+    return None if verdict == "go" else _Ended(one, over=held is not None)
 
 
 def looks(invoice: Invoice) -> str:
@@ -166,6 +167,8 @@ def _record(flight: Flight, ended: Iterable[_Ended]) -> None:
         for one in every:
             if one.held is not None:
                 _hold(tx, one.work, "waiting", one.held, now)
+            elif one.over:
+                _release(tx, one.work)
             if one.work.link is not None and one.again is None:
                 _seen(recorder, one, tx.get_one(Link, one.work.link.id))
         recorder.finish()
@@ -187,8 +190,7 @@ def _seen(recorder: Recorder, ended: _Ended, link: Link) -> None:
 def _hold(tx: Transaction, one: Work, state: str, problem: Problem, now: object) -> None:
     """Remember why it does not go, so that it is tried again only when it or the settings change."""
     invoice = one.settled
-    mine = (Followed.portal_id == one.job.portal_id, Followed.organisation_id == one.ready.organisation.id)
-    tx.execute(delete(Followed).where(*mine, Followed.crm_kind == one.kind.name, Followed.crm_id == one.crm_id).execution_options(synchronize_session=False))
+    _release(tx, one)
     tx.add(
         Followed(
             portal_id=one.job.portal_id,
@@ -204,6 +206,11 @@ def _hold(tx: Transaction, one: Work, state: str, problem: Problem, now: object)
             at=now,
         )
     )
+
+
+def _release(tx: Transaction, one: Work) -> None:
+    mine = (Followed.portal_id == one.job.portal_id, Followed.organisation_id == one.ready.organisation.id)
+    tx.execute(delete(Followed).where(*mine, Followed.crm_kind == one.kind.name, Followed.crm_id == one.crm_id).execution_options(synchronize_session=False))
 
 
 def _hold_refused(flight: Flight, works: Sequence[Work]) -> None:

@@ -300,7 +300,7 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str, sent
         link.made_from = work.invoice.quote_id
         see_crm(link, work.invoice, work.link)
     recorder.settled.add((work.job.portal_id, work.kind.name, work.crm_id))
-    link.settings_number = work.ready.settings_number
+    link.settings_number, link.settled_at = work.ready.settings_number, now
     see(link, document, today_of(work.ready.organisation, now))
     return link
 

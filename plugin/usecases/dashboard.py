@@ -15,18 +15,22 @@ from sqlalchemy.orm import Session
 
 from plugin import heartbeat, jobs, latency
 from plugin.domain.crm import Visitor
-from plugin.models import Activity, Callback, Job, Organisation, Reaction
-from plugin.portals import live_connection
+from plugin.kinds import KINDS
+from plugin.models import Activity, Callback, Followed, Job, Organisation, Reaction, Watch
+from plugin.portals import current_settings, live_connection
+from plugin.receiving import rhythm
 from plugin.services import Services
 from plugin.usecases import failures
 from plugin.usecases.invoice_states import zone
-from plugin.usecases.shown import Dashboard, Reactions, Seen, Speed, Told, Upcoming
+from plugin.usecases.shown import Dashboard, Held, HeldDocument, Reactions, Seen, Speed, Told, Upcoming
 
 #: What counts as sent today.
 _ARRIVED = ("activity.created", "activity.updated_in_xero")
 #: Work that is shown as waiting: what people and partners ordered, not our own notes.
 _WORK = (jobs.SEND, jobs.PULL, jobs.WRITE_BACK)
 HOURS, DAYS = 24, 7
+#: So many documents that wait for the same thing are named.
+HELD_SHOWN = 5
 
 
 def dashboard(services: Services, visitor: Visitor) -> Dashboard:
@@ -46,6 +50,8 @@ def dashboard(services: Services, visitor: Visitor) -> Dashboard:
         signs = _signs(services, session, visitor, organisation, now)
         upcoming = _upcoming(session, mine, organisation, now)
         speeds = _reactions(session, visitor, now) if visitor.admin else {}
+        waiting = _held(session, visitor, organisation) if visitor.admin and organisation is not None else ()
+        sweeps = _sweeps(services, session, visitor, organisation) if visitor.admin and organisation is not None and redis else ()
     held = Dashboard(
         whole=visitor.admin,
         redis=redis,
@@ -56,6 +62,8 @@ def dashboard(services: Services, visitor: Visitor) -> Dashboard:
         done_today=arrived,
         failures=causes,
         upcoming=upcoming,
+        held=waiting,
+        sweeps=sweeps,
         reactions=speeds,
     )
     return _with_allowances(services, visitor, organisation, held) if visitor.admin and redis else held
@@ -108,6 +116,31 @@ def _upcoming(session: Session, mine: Sequence[ColumnElement[bool]], organisatio
     if due:
         found.append(Upcoming(Told("next.due", {"count": due}), None))
     return tuple(sorted(found, key=lambda one: one.at or now))
+
+
+def _held(session: Session, visitor: Visitor, organisation: Organisation) -> tuple[Held, ...]:
+    """What would go by itself and waits for something in the CRM, the newest first."""
+    mine = (Followed.portal_id == visitor.portal_id, Followed.organisation_id == organisation.id, Followed.state == "waiting")
+    counts = session.execute(select(Followed.problem_code, func.count()).where(*mine).group_by(Followed.problem_code)).all()
+    found = []
+    for code, count in counts:
+        newest = session.scalars(select(Followed).where(*mine, Followed.problem_code == code).order_by(Followed.at.desc()).limit(HELD_SHOWN)).all()
+        documents = tuple(HeldDocument(one.number, KINDS[one.crm_kind].crm.card(one.crm_id)) for one in newest)
+        found.append(Held(Told(code, newest[0].problem_params or {}), count, documents))
+    return tuple(sorted(found, key=lambda one: -one.count))
+
+
+def _sweeps(services: Services, session: Session, visitor: Visitor, organisation: Organisation) -> tuple[Upcoming, ...]:
+    """When both sides are asked next for what no message announced (RULES 32), soonest first."""
+    held = current_settings(session, visitor.portal_id, organisation.id)
+    watch = session.get(Watch, visitor.portal_id)
+    found = [Upcoming(Told("next.xero_asked"), rhythm.next_reading(services, session, organisation.id))]
+    if watch is not None and held is not None and held[1].automatic != "off":
+        found.append(Upcoming(Told("next.bitrix24_asked"), watch.sweep_at))
+    if watch is not None:
+        found.append(Upcoming(Told("next.checked"), watch.check_at))
+    known = [(one.at, one) for one in found if one.at is not None]
+    return tuple(one for _, one in sorted(known, key=lambda pair: pair[0]))
 
 
 def _reactions(session: Session, visitor: Visitor, now: datetime) -> dict[str, Reactions]:

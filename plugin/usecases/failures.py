@@ -1,6 +1,7 @@
 """What did not arrive, by the cause that stops it: found in the orders, so that clicks and automatic work count alike.
 
-A document counts while its newest order ended with a problem. Administrators see all, others what they ordered themselves (RULES 25).
+A document counts while its newest order ended with a problem and it was not settled since; what should go by itself counts while that is
+remembered (`Followed`), and no person has tried it since. Administrators see all, others what they ordered themselves (RULES 25).
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import and_, exists, select, true
+from sqlalchemy import ColumnElement, String, and_, cast, exists, or_, select, true
 from sqlalchemy.orm import Session, aliased
 
 from plugin import jobs
 from plugin.domain.causes import cause
 from plugin.domain.crm import Visitor
 from plugin.kinds import crm_id_of, kind_of
-from plugin.models import Job, Link
+from plugin.models import Followed, Job, Link
 from plugin.services import Services
 from plugin.usecases import NotHere, send_to_xero
 from plugin.usecases.shown import FailedDocument, Failure, Told
@@ -57,9 +58,9 @@ def send_again(services: Services, visitor: Visitor, failure_id: int) -> int:
     """A batch of everything that this cause stopped, prepared as this visitor; nothing goes before it is confirmed."""
     with services.db.reading() as session:
         same = _same(services, session, visitor, failure_id)
-    kind, named = same[0].kind, kind_of(same[0].subject)
-    ids = [crm_id_of(job.subject) for job in same if job.kind == kind and kind_of(job.subject) is named]
-    return send_to_xero.prepare(services, visitor, named, kind="pull" if kind == jobs.PULL else "send", ids=ids)
+    pulls, named = same[0].kind == jobs.PULL, kind_of(same[0].subject)
+    ids = [crm_id_of(job.subject) for job in same if (job.kind == jobs.PULL) == pulls and kind_of(job.subject) is named]
+    return send_to_xero.prepare(services, visitor, named, kind="pull" if pulls else "send", ids=ids)
 
 
 def _same(services: Services, session: Session, visitor: Visitor, failure_id: int) -> list[Job]:
@@ -76,19 +77,27 @@ def _same(services: Services, session: Session, visitor: Visitor, failure_id: in
 
 
 def _failed(services: Services, session: Session, visitor: Visitor) -> Sequence[Job]:
-    newer = aliased(Job)
-    later = exists().where(and_(newer.portal_id == Job.portal_id, newer.subject == Job.subject, newer.id > Job.id, newer.kind.in_(_KINDS)))
+    newer, look = aliased(Job), aliased(Job)
+    later = exists().where(newer.portal_id == Job.portal_id, newer.subject == Job.subject, newer.id > Job.id, newer.kind.in_(_KINDS))
+    looked = (look.portal_id == Job.portal_id, look.subject == Job.subject, look.id > Job.id, look.kind == jobs.FOLLOW)
+    settled = _exists_of(Link, Link.ended_at.is_(None), Link.settled_at > Job.finished_at)
+    remembered = _exists_of(Followed, Followed.state == "problem")
     query = select(Job).where(
         Job.portal_id == visitor.portal_id,
         Job.state == "done",
         Job.problem_code.is_not(None),
-        Job.kind.in_(_KINDS),
+        or_(and_(Job.kind.in_(_KINDS), ~settled), and_(Job.kind == jobs.FOLLOW, remembered, ~exists().where(*looked, look.problem_code.is_not(None)))),
         Job.finished_at >= services.now() - PERIOD,
         ~later,
     )
     if not visitor.admin:
         query = query.where(Job.acting_user == visitor.user_id)
     return session.scalars(query.order_by(Job.id.desc()).limit(LOOKED_AT)).all()
+
+
+def _exists_of(rows: type[Link | Followed], *where: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Is there such a row about the document of the job?"""
+    return exists().where(rows.portal_id == Job.portal_id, Job.subject == rows.crm_kind + ":" + cast(rows.crm_id, String), *where)
 
 
 def _numbers(session: Session, portal_id: int, failed: Sequence[Job]) -> dict[str, str]:

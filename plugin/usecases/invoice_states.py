@@ -8,13 +8,13 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from plugin.bitrix24 import documents
 from plugin.domain.crm import Visitor
 from plugin.kinds import KINDS, Kind
-from plugin.models import BatchDocument, Link
+from plugin.models import Batch, BatchDocument, Followed, Link
 from plugin.portals import live_connection
 from plugin.sending.send import ECHO
 from plugin.services import Services
@@ -84,16 +84,28 @@ def _links(session: Session, portal_id: int, kind: Kind) -> dict[int, datetime |
 
 
 def problem_ids(session: Session, portal_id: int, kind: Kind) -> list[int]:
-    """Documents whose latest attempt ended with a problem."""
+    """Documents whose latest attempt ended with a problem and that were not settled since, and those that could not go by themselves."""
     latest = (
         select(func.max(BatchDocument.id).label("id"))
         .where(BatchDocument.portal_id == portal_id, BatchDocument.crm_kind == kind.name, BatchDocument.outcome != "")
         .group_by(BatchDocument.crm_id)
         .subquery()
     )
-    return list(
-        session.scalars(select(BatchDocument.crm_id).join(latest, latest.c.id == BatchDocument.id).where(BatchDocument.outcome.in_(("problem", "refused"))))
+    mine = (Link.portal_id == portal_id, Link.crm_kind == kind.name, Link.crm_id == BatchDocument.crm_id, Link.ended_at.is_(None))
+    settled = exists().where(*mine, Link.settled_at > func.coalesce(BatchDocument.finished_at, Batch.created_at))
+    stopped = (
+        select(BatchDocument.crm_id)
+        .join(latest, latest.c.id == BatchDocument.id)
+        .join(Batch, Batch.id == BatchDocument.batch_id)
+        .where(BatchDocument.outcome.in_(("problem", "refused")), ~settled)
     )
+    held = select(Followed.crm_id).where(Followed.portal_id == portal_id, Followed.crm_kind == kind.name, Followed.state == "problem")
+    return list({*session.scalars(stopped), *session.scalars(held)})
+
+
+def settled_since(link: Link | None, at: datetime) -> bool:
+    """Did the document reach Xero after this, by itself or by a rule? Then what failed before is over."""
+    return link is not None and link.settled_at is not None and link.settled_at > at
 
 
 def changed_ids(rest: documents.Rest, kind: Kind, links: dict[int, datetime | None]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from plugin.bitrix24 import stages as bitrix24_stages
 from plugin.domain.crm import Stage, Visitor
 from plugin.domain.problems import Problem
 from plugin.kinds import INVOICE, KINDS, QUOTE, Kind
-from plugin.models import Batch, BatchDocument, Job, Link, Organisation, PortalStages
+from plugin.models import Batch, BatchDocument, Followed, Job, Link, Organisation, PortalStages
 from plugin.portals import current_settings, live_connection
 from plugin.services import Services
 from plugin.talking import PortalRest, portal_rest
@@ -90,6 +90,8 @@ def _rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, it
                 )
             )
         }
+        stopped = (Followed.portal_id == visitor.portal_id, Followed.organisation_id == organisation_id, Followed.crm_kind == kind.name)
+        held = {one.crm_id: one for one in session.scalars(select(Followed).where(*stopped, Followed.state == "problem", Followed.crm_id.in_(ids)))}
         attempts = invoice_states.latest_attempts(session, visitor.portal_id, kind, ids)
         batches = {one.id: one for one in session.scalars(select(Batch).where(Batch.id.in_({row.batch_id for row in attempts.values()})))}
         subjects = [kind.subject(number) for number in ids]
@@ -100,7 +102,18 @@ def _rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, it
         )
     short_code = organisation.short_code if organisation else ""
     return tuple(
-        _row(one, kind, stages.get(one.stage_id), links.get(one.id), attempts.get(one.id), batches, active.get(kind.subject(one.id), ""), short_code, visitor)
+        _row(
+            one,
+            kind,
+            stages.get(one.stage_id),
+            links.get(one.id),
+            attempts.get(one.id),
+            batches,
+            held.get(one.id),
+            active.get(kind.subject(one.id), ""),
+            short_code,
+            visitor,
+        )
         for one in items
     )
 
@@ -112,6 +125,7 @@ def _row(
     link: Link | None,
     attempt: BatchDocument | None,
     batches: dict[int, Batch],
+    held: Followed | None,
     job: str,
     short_code: str,
     visitor: Visitor,
@@ -119,7 +133,7 @@ def _row(
     batch = batches.get(attempt.batch_id) if attempt else None
     # Another person's batch is not this visitor's to open (RULES 25); that something happened is.
     openable = batch is not None and (visitor.admin or batch.created_by == visitor.user_id)
-    failed = attempt is not None and attempt.outcome in ("problem", "refused") and not job
+    told = _stopped(kind, link, attempt, batch, held) if not job else None
     return InvoiceRow(
         id=item.id,
         number=item.number,
@@ -132,7 +146,7 @@ def _row(
         stage_color=stage.color if stage else "",
         changed_at=item.updated_at,
         document=kind.name,
-        transfer=_transfer(item, link, failed, job),
+        transfer=_transfer(item, link, told is not None, job),
         crm_path=kind.crm.card(item.id),
         xero_number=link.number if link else "",
         xero_status=link.xero_word if link else "",
@@ -144,8 +158,17 @@ def _row(
         batch_number=batch.number if batch else None,
         batch_at=(attempt.finished_at or batch.created_at) if attempt and batch else None,
         batch_outcome=attempt.outcome if attempt else "",
-        problem=Told(attempt.problem_code or "", {**(attempt.problem_params or {}), "document": kind.name}) if failed and attempt else None,
+        problem=told,
     )
+
+
+def _stopped(kind: Kind, link: Link | None, attempt: BatchDocument | None, batch: Batch | None, held: Followed | None) -> Told | None:
+    """Why it is not in Xero as it should be: what a person's newest attempt said, else what keeps it from going by itself."""
+    about = {"document": kind.name}
+    failed = attempt is not None and attempt.outcome in ("problem", "refused")
+    if failed and attempt and batch and not invoice_states.settled_since(link, attempt.finished_at or batch.created_at):
+        return Told(attempt.problem_code or "", {**(attempt.problem_params or {}), **about})
+    return Told(held.problem_code, {**(held.problem_params or {}), **about}) if held is not None else None
 
 
 def _transfer(item: documents.ListedDocument, link: Link | None, failed: bool, job: str) -> str:

@@ -393,6 +393,23 @@ class Upcoming:
 
 
 @dataclass(frozen=True)
+class HeldDocument:
+    """A document that the CRM reported and that waits for something before it goes by itself."""
+
+    number: str
+    crm_path: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """Documents that wait for the same thing; `documents` are the newest of them."""
+
+    told: Told
+    count: int
+    documents: tuple[HeldDocument, ...]
+
+
+@dataclass(frozen=True)
 class Dashboard:
     """How it goes. Allowances, speeds and the line of signs are for administrators only; others see their own work."""
 
@@ -405,6 +422,8 @@ class Dashboard:
     done_today: int
     failures: tuple[Failure, ...]
     upcoming: tuple[Upcoming, ...]
+    held: tuple[Held, ...] = ()
+    sweeps: tuple[Upcoming, ...] = ()  # when both sides are asked for what no message announced
     minute_left: int | None = None
     minute_most: int = 0
     day_left: int | None = None

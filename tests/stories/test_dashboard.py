@@ -13,9 +13,12 @@ from sqlalchemy import update
 from plugin import heartbeat, jobs, latency
 from plugin.limits import Bitrix24Limits, XeroLimits, patient_redis
 from plugin.models import Job
+from plugin.usecases import watch
 from tests.stories.main_story import approve, document_of, fields_of, outcomes, sendable, without_customer
 from tests.stories.office import Office, Person
 from tests.stories.patience import PatientOffice
+from tests.stories.seen import words
+from tests.stories.test_automatic import ROWS, automatic, harbour, live, new_invoice
 
 
 def tile(html: str, name: str) -> str:
@@ -108,6 +111,76 @@ def test_failures_are_grouped_by_cause_and_sent_together_after_the_repair(patien
     for verb in (stranger.get, stranger.post):
         assert verb(f"/app/dashboard/causes/{left[1]}" + ("/again" if verb == stranger.post else "")).status_code == 404
     assert third
+
+
+def test_what_cannot_go_by_itself_counts_as_failed_and_what_waits_is_named(office: Office) -> None:
+    """Nobody pressed a button, so no batch tells it: the dashboard and the list do, until it goes."""
+    alice = automatic(office)
+    waits = new_invoice(office, rows=[])
+    stopped = new_invoice(office, isManualOpportunity="Y", opportunity=1)
+    live(office)
+    html = dashboard(alice)
+    assert tile(html, "Failed") == "1"
+    assert "was typed by hand; the products add up to" in words(html)
+    held = words(html[html.index("Waits in Bitrix24") :])
+    assert "Waits for products." in held
+    assert str(harbour(office).invoices[waits]["accountNumber"]) in held
+    assert "Problem" in row_of(alice, stopped)
+    assert f'id="row-{stopped}"' in alice.get("/app/invoices", state="problem").text
+    assert "Waits in Bitrix24" not in dashboard(office.open(user=2))
+    stranger = office.install("stranger")
+    assert tile(dashboard(stranger), "Failed") == "0"
+    assert "Waits in Bitrix24" not in dashboard(stranger)
+
+    harbour(office).change_invoice(stopped, isManualOpportunity="N")
+    harbour(office).change_invoice(waits, ROWS)
+    live(office)
+    html = dashboard(alice)
+    assert tile(html, "Failed") == "0"
+    assert "Waits in Bitrix24" not in html
+    assert f'id="row-{stopped}"' not in alice.get("/app/invoices", state="problem").text
+
+
+def test_what_failed_by_hand_and_went_by_itself_is_over(office: Office) -> None:
+    alice = automatic(office)
+    (crm_id,) = sendable(office, 1)
+    harbour(office).change_invoice(crm_id, isManualOpportunity="Y", opportunity=1, begindate=office.services.now().date().isoformat())
+    assert outcomes(office, alice.send(crm_id)) == [("refused", "send.manual_total")]
+    live(office)
+    assert "Problem" in row_of(alice, crm_id)
+    alice.post("/app/setup/automatic", {"automatic": "stage", "automatic_stage": harbour(office).stage_id("S")})
+    harbour(office).change_invoice(crm_id, isManualOpportunity="N")
+    time.sleep(1.1)  # Bitrix24 counts in whole seconds since when the stage holds
+    for stage in ("N", "S"):
+        harbour(office).set_stage(crm_id, stage)
+        live(office)
+
+    assert "Problem" not in row_of(alice, crm_id)
+    assert f'id="row-{crm_id}"' not in alice.get("/app/invoices", state="problem").text
+    assert tile(dashboard(alice), "Failed") == "0"
+
+
+def row_of(person: Person, crm_id: int) -> str:
+    """The list's row of an invoice, as somebody reads it."""
+    html = person.get("/app/invoices", size=50).text
+    found = re.search(rf'<tr[^>]*id="row-{crm_id}".*?</tr>', html, re.S)
+    assert found, html
+    return words(found[0])
+
+
+def test_when_both_sides_are_asked_next_is_told(patient_office: PatientOffice) -> None:
+    office = patient_office
+    alice = automatic(office)
+    watch.order_due(office.services)
+    office.work()
+    said = words(dashboard(alice))
+    for sentence in ("Xero is asked what changed there without a message.", "Bitrix24 is asked what changed there without a message."):
+        assert sentence in said
+    assert "Handlers, deletions and requisites are checked." in said
+    assert said.index("Bitrix24 is asked") < said.index("Xero is asked")
+    assert "is asked what changed" not in words(dashboard(office.open(user=2)))
+    alice.post("/app/setup/automatic", {"automatic": "off"})
+    assert "Bitrix24 is asked" not in words(dashboard(alice))
 
 
 def test_without_redis_it_opens_and_says_so(patient_office: PatientOffice) -> None:
