@@ -10,12 +10,14 @@ import gettext
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, format_timedelta
+from babel.numbers import format_decimal
 from babel.support import NullTranslations, Translations
 from flask_babel import get_locale, get_timezone
 
@@ -489,7 +491,7 @@ def sentence(code: str, params: Mapping[str, Any] | None = None, lang: str = "")
 def changed(one: Mapping[str, Any], lang: str = "") -> tuple[str, str, str]:
     """A change as words: what it is, what it was, what it is now."""
     name = str(one.get("field", ""))
-    writer = _status if name == "status" else _plain
+    writer = _status if name == "status" else _amount if name in _AMOUNTS else _plain
     before, after = (writer(value, {}, lang) if value else "" for value in (one.get("before"), one.get("after")))
     return field_words(name, lang), before, after
 
@@ -561,6 +563,7 @@ class _Values(dict[str, str]):
         return _WRITERS.get(name, _plain)(value, self._params, self._lang)
 
 
+_AMOUNTS = ("amount_due", "amount_paid", "total")
 _Writer = Callable[[Any, Mapping[str, Any], str], str]
 
 
@@ -568,6 +571,13 @@ def _plain(value: Any, _params: Mapping[str, Any], lang: str) -> str:
     if isinstance(value, list):
         return "; ".join(str(one).rstrip(". ") for one in value) + "."
     return _day(value, lang) if isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value) else str(value)
+
+
+def _amount(value: Any, params: Mapping[str, Any], lang: str) -> str:
+    """Money, which is stored with a point; a count has none and stays as it is."""
+    if not re.fullmatch(r"-?\d+\.\d+", str(value)):
+        return _plain(value, params, lang)
+    return str(format_decimal(Decimal(str(value)), "#,##0.00", locale=_locale(lang)))
 
 
 def _day(value: str, lang: str) -> str:
@@ -639,9 +649,11 @@ _WRITERS: dict[str, _Writer] = {
     "cause": _cause,
     "problem": _cause,
     "differences": _differences,
+    "due": _amount,
     "fields": _fields,
     "rate": _rate,
     "seconds": _seconds,
     "status": _status,
+    "total": _amount,
     "until": _until,
 }

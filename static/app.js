@@ -110,6 +110,8 @@
     const page = document.querySelector("#app > [data-title]");
     if (!page) return;
     bitrix24.setTitle(page.dataset.title.trim());
+    const entry = page.querySelector(".pill[aria-current]");
+    if (entry) entry.closest("ul").scrollLeft = entry.offsetLeft - (entry.closest("ul").clientWidth - entry.offsetWidth) / 2;
     if (!first) {
       page.querySelector("h1")?.focus({ preventScroll: true });
       bitrix24.toTop();

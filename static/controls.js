@@ -68,7 +68,7 @@ const presses = (() => {
   });
 })();
 
-/* Dialogs stand in the part of the frame that can be seen; the browser keeps the focus inside and Esc closes. */
+/* Dialogs stand in the part of the frame that can be seen, and keep the focus; Esc closes. */
 (() => {
   const body = document.body;
 
@@ -89,6 +89,19 @@ const presses = (() => {
     if (document.activeElement === document.body || !dialog.contains(document.activeElement)) dialog.querySelector("h2")?.focus();
     place(dialog);
   }
+
+  /* The browser keeps the rest of our page out of reach, but Tab would go on into the portal around the frame. */
+  document.addEventListener("keydown", (event) => {
+    const dialog = event.key === "Tab" && event.target.closest?.("dialog[open]");
+    if (!dialog) return;
+    const stops = [...dialog.querySelectorAll("a[href], button, input, select, summary")].filter((one) => !one.disabled && one.checkVisibility());
+    if (!stops.length) return;
+    const at = stops.indexOf(document.activeElement);
+    const last = stops.length - 1;
+    if (event.shiftKey ? at > 0 : at < last) return;
+    event.preventDefault();
+    stops[event.shiftKey ? last : 0].focus();
+  });
 
   function empty(dialog) {
     const content = dialog.querySelector("#dialog-content");

@@ -71,7 +71,7 @@ def _written_amount(amount: Decimal, currency: str, locale: Any) -> str:
 
 @lru_cache(8192)
 def _written_moment(value: datetime, skeleton: str, zone: Any, locale: Any, timed: bool) -> str:
-    day_ = str(format_skeleton(skeleton, value, tzinfo=zone, locale=locale))
+    day_ = str(format_skeleton(skeleton, value, tzinfo=zone, locale=locale)).replace(" ", "\N{NO-BREAK SPACE}")
     return f"{day_}, {format_time(value, 'short', tzinfo=zone, locale=locale)}" if timed else day_
 
 

@@ -72,7 +72,7 @@ class Desk:
         """Nothing hangs over the side, and axe finds nothing."""
         axe_at = tuple(axe_at)
         for width in widths:
-            self.page.set_viewport_size({"width": width, "height": 900})
+            self.resize(width)
             frame = self.frame()
             over = frame.evaluate(_OVER)
             assert over <= 0, f"{where} at {width}: {over} px over the side"
@@ -80,7 +80,13 @@ class Desk:
                 frame.evaluate(self.axe)
                 found = frame.evaluate(_AXE)
                 assert found == [], f"{where} at {width}: {found}"
-        self.page.set_viewport_size({"width": 1280, "height": 900})
+        self.resize(1280)
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Another window, and the frame as high again as its content in it."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_timeout(200)
+        self.frame().evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 @contextmanager
