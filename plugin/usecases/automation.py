@@ -17,7 +17,7 @@ from plugin.db import Transaction
 from plugin.domain.problems import Problem
 from plugin.kinds import KINDS
 from plugin.models import Job, Link, Organisation, Portal, RobotCall
-from plugin.portals import current_settings, ensure_row, live_connection
+from plugin.portals import current_settings, ensure_row, live_connection, sender
 from plugin.services import Services
 from plugin.talking import service_rest
 from plugin.xero.documents import deep_link
@@ -40,11 +40,9 @@ def _refusal(services: Services, form: Iterable[tuple[str, str]]) -> str:
     except Problem:
         return "malformed"
     with services.db.reading() as session:
-        portal = session.scalar(select(Portal).where(Portal.member_id == call.member_id))
-    if portal is None:
-        return "unknown"
-    if portal.uninstalled_at is not None:
-        return "uninstalled"
+        portal = sender(session, call.member_id)
+    if isinstance(portal, str):
+        return portal
     if not launch.same_secret(call.application_token, portal.application_token or "") or call.code != robots.ROBOT:
         return "forged"
     with services.db.transaction() as tx:

@@ -17,7 +17,7 @@ from plugin.bitrix24 import client, events, launch, oauth
 from plugin.db import Transaction
 from plugin.domain.problems import Problem
 from plugin.models import Bitrix24Login, Call, Connection, Consent, Exchange, Organisation, Portal, RobotCall, XeroLogin
-from plugin.portals import live_connection
+from plugin.portals import live_connection, sender
 from plugin.services import Services
 from plugin.usecases import connect_xero, open_app
 from plugin.wire import NoAnswer
@@ -39,11 +39,9 @@ def _refusal(services: Services, form: Iterable[tuple[str, str]]) -> str:
     if event.name == "ONAPPINSTALL":
         return "" if _installed(services, event) else "forged"
     with services.db.reading() as session:
-        portal = session.scalar(select(Portal).where(Portal.member_id == event.member_id))
-    if portal is None:
-        return "unknown"
-    if portal.uninstalled_at is not None:
-        return "uninstalled"
+        portal = sender(session, event.member_id)
+    if isinstance(portal, str):
+        return portal
     known = launch.same_secret(event.application_token, portal.application_token or "") or _introduced(services, portal, event)
     if event.name == "ONAPPUPDATE":
         return "" if _updated(services, portal, event, known) else "forged"

@@ -15,7 +15,7 @@ from plugin.domain.ledger import Contact, Outcome
 from plugin.wire import Answer
 from plugin.xero.body import encode, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, comma_lists, page_count, rows, segment, single
-from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
+from plugin.xero.outcomes import UNANSWERED, Element, elements, in_order, judged
 from plugin.xero.parse import amount, guid, moment, objects, part, text
 
 #: PUT creates; POST with an existing name would overwrite a stranger's contact (X§5.4).
@@ -238,12 +238,7 @@ def _country(name: str) -> str:
 
 def outcomes(answer: Answer, sent: Sequence[NewContact] = ()) -> tuple[Outcome, ...]:
     """One outcome for each contact sent, in that order; without `sent` in the order of the answer."""
-    got = elements(answer, "Contacts")
-    found = [_outcome(one, answer.status == 400) for one in got]
-    if not sent:
-        return tuple(found)
-    places = pair([element(one) for one in sent], got, _marks, _facts)
-    return tuple(UNANSWERED if place is None else found[place] for place in places)
+    return in_order(answer, "Contacts", _outcome, [element(one) for one in sent] or None, _marks, _facts)
 
 
 def _outcome(found: dict[str, Any], refused: bool) -> Outcome:

@@ -12,7 +12,7 @@ from plugin.wire import Answer
 from plugin.xero import client
 from plugin.xero.body import decimals, encode, many_lines, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, comma_lists, page_count, rows, segment, single
-from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
+from plugin.xero.outcomes import Element, in_order, judged
 from plugin.xero.parse import amount, day, flag, guid, moment, money, objects, optional_amount, part, text
 from plugin.xero.resource import WRITE_MOST, Change, Resource
 
@@ -165,10 +165,7 @@ def outcomes(answer: Answer, sent: Sequence[Draft] | Sequence[Change]) -> tuple[
     `ok` False without errors: the answer does not mention the document, so look before sending it again. Raises the problem of an
     answer that is no collection of elements.
     """
-    got = elements(answer, "Invoices")
-    found = [_outcome(one, answer.status == 400) for one in got]
-    places = pair([element(one) for one in sent], got, _marks, _facts)
-    return tuple(UNANSWERED if place is None else found[place] for place in places)
+    return in_order(answer, "Invoices", _outcome, [element(one) for one in sent], _marks, _facts)
 
 
 def _outcome(found: dict[str, Any], refused: bool) -> Outcome:

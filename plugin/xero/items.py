@@ -11,7 +11,7 @@ from plugin.domain.ledger import Item, Outcome
 from plugin.wire import Answer
 from plugin.xero.body import decimals, encode, many_lines, one_line
 from plugin.xero.client import WRITE_PARAMS, Caller, rows
-from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
+from plugin.xero.outcomes import Element, in_order, judged
 from plugin.xero.parse import flag, guid, moment, optional_amount, part, text
 
 #: PUT here creates and never changes an item that exists; POST would (X§6.1).
@@ -68,12 +68,7 @@ def element(item: Item) -> dict[str, Any]:
 
 def outcomes(answer: Answer, sent: Sequence[Item] = ()) -> tuple[Outcome, ...]:
     """One outcome for each item sent, in that order; without `sent` in the order of the answer."""
-    got = elements(answer, "Items")
-    found = [_outcome(one, answer.status == 400) for one in got]
-    if not sent:
-        return tuple(found)
-    places = pair([element(one) for one in sent], got, _marks, _facts)
-    return tuple(UNANSWERED if place is None else found[place] for place in places)
+    return in_order(answer, "Items", _outcome, [element(one) for one in sent] or None, _marks, _facts)
 
 
 def _outcome(found: dict[str, Any], refused: bool) -> Outcome:

@@ -40,6 +40,17 @@ def judged(element: Element, identity: str, refused: bool = False) -> Outcome:
     return Outcome(ok=True, id=found, warnings=tuple(dict.fromkeys((*warnings(element), *said))))
 
 
+def in_order(
+    answer: Answer, name: str, outcome: Callable[[dict[str, Any], bool], Outcome], sent: Sequence[Element] | None, marks: Marks, facts: Marks
+) -> tuple[Outcome, ...]:
+    """One outcome for each element sent, in that order; without `sent` in the order of the answer. `outcome` is told whether all of it was refused."""
+    got = elements(answer, name)
+    found = tuple(outcome(one, answer.status == 400) for one in got)
+    if sent is None:
+        return found
+    return tuple(UNANSWERED if place is None else found[place] for place in pair(sent, got, marks, facts))
+
+
 def pair(sent: Sequence[Element], got: Sequence[Element], marks: Marks, facts: Marks) -> list[int | None]:
     """For each element sent the index of its answer. `facts` are what must not contradict when only position is left.
 

@@ -11,7 +11,7 @@ from plugin.wire import Answer
 from plugin.xero.body import encode, many_lines, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, rows, segment, single
 from plugin.xero.documents import LINE_AMOUNT_TYPES, line_element, number_fits, parse_line
-from plugin.xero.outcomes import UNANSWERED, Element, elements, judged, pair
+from plugin.xero.outcomes import Element, in_order, judged
 from plugin.xero.parse import day, guid, moment, money, objects, part, text
 from plugin.xero.resource import Change, Resource
 
@@ -98,10 +98,7 @@ def _field(name: str, value: object) -> dict[str, Any]:
 
 def outcomes(answer: Answer, sent: Sequence[Draft] | Sequence[Change]) -> tuple[Outcome, ...]:
     """One outcome for each quote sent, in that order; `ok` False without errors: the answer does not mention it."""
-    got = elements(answer, "Quotes")
-    found = [_outcome(one, answer.status == 400) for one in got]
-    places = pair([element(one) for one in sent], got, _marks, _facts)
-    return tuple(UNANSWERED if place is None else found[place] for place in places)
+    return in_order(answer, "Quotes", _outcome, [element(one) for one in sent], _marks, _facts)
 
 
 def _outcome(found: dict[str, Any], refused: bool) -> Outcome:
