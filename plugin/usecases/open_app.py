@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from plugin import activity, durations, jobs
 from plugin.bitrix24 import client, launch, oauth, placements
+from plugin.bitrix24.errors import STOPPING
 from plugin.db import Transaction
 from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, Problem
@@ -243,6 +244,8 @@ def home(services: Services, visitor: Visitor) -> Home:
 def _banner(services: Services, portal: Portal, connection: Connection | None, organisation: Organisation | None) -> tuple[Told | None, str]:
     if connection is not None and connection.problem:
         return Told(connection.problem), "connect"
+    if portal.service_problem in STOPPING:
+        return Told(portal.service_problem), ""  # nobody who takes over could do more
     if portal.service_problem:
         return Told("portal.service_gone", {"cause": portal.service_problem}), "takeover"
     if organisation is not None and organisation.paused_until and organisation.paused_until > services.now():
