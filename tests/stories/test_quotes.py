@@ -376,20 +376,52 @@ def test_many_quotes_take_few_calls(small_office: Office) -> None:
     assert len([one for one in reads(office) if "/Quotes" in one.path]) <= 3
 
 
-@pytest.mark.parametrize(
-    ("name", "position"),
-    [
-        ("quote_draft_to_accepted", "allowed"),
-        ("quote_page_size", "ignored"),
-        ("quote_unit_places", "4"),
-        ("quote_tracking_by_name", "no"),
-        ("quote_new_status", "draft_only"),
-        ("response_order", "shuffled"),
-        ("ims_empty", "304"),
-    ],
-)
-def test_the_story_of_a_quote_whatever_xero_does(small_office: Office, name: str, position: str) -> None:
-    small_office.sandbox.xero.controls.switches.set(name, position)
+#: Open facts that a quote may meet on its way: what both partners do with its fields, rows, stages, lines and answers.
+OPEN = {
+    "xero": {
+        "quote_draft_to_accepted": ["allowed"],
+        "quote_page_size": ["ignored"],
+        "quote_unit_places": ["4"],
+        "quote_tracking_by_name": ["no"],
+        "quote_new_status": ["draft_only"],
+        "response_order": ["shuffled"],
+        "ims_empty": ["304"],
+        "line_fields_omitted": ["reset"],
+        "line_order": ["reversed"],
+        "rounding": ["bankers"],
+        "request_keys": ["exact"],
+        "item_code_case": ["sensitive"],
+        "discount_rate_places": ["2"],
+        "summarize_true_saves": ["no"],
+        "empty_string": ["kept"],
+    },
+    "bitrix24": {
+        "date_fields_out": ["local_midnight"],
+        "no_link_value": ["null"],
+        "stage_semantics_progress": ["P"],
+        "rows_array_rights": ["each_owner"],
+        "rows_set_ids": ["kept"],
+        "zero_tax_float": ["zero"],
+        "address_anchor_in": ["ignored"],
+        "userfield_filter_entity": ["ignored", "refused"],
+        "timeline_comment_entity": ["dynamic_31", "SI", "none"],
+        "comment_bumps_updated": ["yes"],
+        "batch_unresolved": ["empty", "literal"],
+        "catalog_list_shape": ["top_level"],
+        "list_total": ["lagging"],
+    },
+}
+POSITIONS = [
+    pytest.param(partner, name, position, id=f"{partner}-{name}-{position}")
+    for partner, facts in OPEN.items()
+    for name, positions in facts.items()
+    for position in positions
+]
+
+
+@pytest.mark.parametrize(("partner", "name", "position"), POSITIONS)
+def test_the_story_of_a_quote_whatever_the_partners_do(small_office: Office, partner: str, name: str, position: str) -> None:
+    getattr(small_office.sandbox, partner).controls.switches.set(name, position)
     office, alice = small_office, small_office.ready()
     ids = [*quotes_in(office, "DRAFT"), *quotes_in(office, "SENT"), *quotes_in(office, "APPROVED"), *quotes_in(office, "DECLAINED")]
 
