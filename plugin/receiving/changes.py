@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from sqlalchemy import Select, exists, select
 
@@ -112,8 +113,8 @@ def tell(recorder: Recorder, about: About, link: Link, was: str, due_before: obj
         number=link.number,
         before=was,
         after=link.xero_word,
-        due_before=str(due_before),
-        due=str(link.amount_due),
+        due_before=_text(due_before),
+        due=_text(link.amount_due),
         changes=_differences(("status", was, link.xero_word), ("amount_due", due_before, link.amount_due)),
     )
 
@@ -124,4 +125,6 @@ def _differences(*values: tuple[str, object, object]) -> list[dict[str, str]]:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:.2f}"  # the column holds four places, an amount has two
     return "" if value is None else str(value)

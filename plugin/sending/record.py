@@ -338,8 +338,9 @@ def facts(link: Link) -> tuple[Any, ...]:
 
 
 def shown_fingerprint(link: Link) -> str:
-    """What the CRM's own fields show of a link; equal means nothing to write."""
-    shown = [link.xero_id, link.number, link.xero_word, str(link.amount_due), str(link.amount_paid), str(link.paid_on)]
+    """What the CRM's own fields show of a link; equal means nothing to write. Xero's 5.00 and the column's 5.0000 are the same."""
+    due, paid = (None if one is None else f"{one:.4f}" for one in (link.amount_due, link.amount_paid))
+    shown = [link.xero_id, link.number, link.xero_word, str(due), str(paid), str(link.paid_on)]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()
 
 

@@ -6,10 +6,12 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
-from plugin.models import Activity
+from plugin import jobs
+from plugin.models import Activity, Job
 from sandbox.bitrix24.portal import Portal
 from tests.stories.main_story import approve, document_of, fields_of, outcomes, reads, sendable, total_of
 from tests.stories.office import Office, Person
+from tests.stories.seen import rows
 
 
 def sent(office: Office) -> tuple[Person, Portal, int]:
@@ -79,12 +81,14 @@ def test_voided_and_deleted_documents_are_shown_and_move_to_the_losing_stage(off
 def test_what_has_not_changed_costs_no_write(office: Office) -> None:
     alice, _, crm_id = sent(office)
     alice.fetch(crm_id)
+    ordered = len(rows(office, Job, kind=jobs.WRITE_BACK))
     office.sandbox.bitrix24.controls.calls.clear()
 
     batch = alice.fetch(crm_id)
 
     assert outcomes(office, batch) == [("unchanged", None)]
     assert updates(office) == 0
+    assert len(rows(office, Job, kind=jobs.WRITE_BACK)) == ordered
 
 
 def test_what_was_never_sent_is_told(office: Office) -> None:
@@ -159,4 +163,6 @@ def test_the_history_tells_what_changed(office: Office) -> None:
     with office.services.db.reading() as session:
         told = session.scalars(select(Activity).where(Activity.code == "activity.status_changed")).all()
     assert [(one.params["after"], one.user_name != "") for one in told][-1:] == [("paid", True)]
+    due = {one["field"]: one for one in told[-1].params["changes"]}["amount_due"]
+    assert (due["before"], due["after"]) == (f"{total_of(alice.portal, crm_id):.2f}", "0.00")
     assert "Paid" in alice.get("/app/activity").text
