@@ -292,16 +292,24 @@ class _Bringing:
         return owner
 
     def _announce(self, arrival: Arrival) -> bool:
-        """Committed before Bitrix24 is asked: whoever finds it so waits, and looks for the mark first. False for what some portal has already."""
+        """Committed before Bitrix24 is asked: whoever finds it so waits, and looks for the mark first. False for what some portal has already.
+
+        Raises where another worker announced it since it was read: a frozen one and the one that took its work over go on at the same moment.
+        """
         with self.services.db.transaction() as tx:
             if arrivals.linked(tx, arrival.portal_id, arrival.organisation_id, arrival.xero_kind, arrival.xero_id):
                 return False
-            tx.execute(
+            as_read = Arrival.announced_at.is_(None) if arrival.announced_at is None else Arrival.announced_at == arrival.announced_at
+            now = self.services.now()
+            mine = tx.execute(
                 update(Arrival)
-                .where(Arrival.id == arrival.id)
-                .values(state="announced", announced_at=self.services.now())
+                .where(Arrival.id == arrival.id, as_read)
+                .values(state="announced", announced_at=now)
                 .execution_options(synchronize_session=False)
             )
+            if not mine.rowcount:  # type: ignore[attr-defined]
+                raise Problem("bring.in_flight", after(durations.IMPORT_LASTS))
+        arrival.announced_at = now
         return True
 
     def _link(self, arrival: Arrival, document: Document, invoice: Invoice, how: str) -> None:

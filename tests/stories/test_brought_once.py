@@ -103,3 +103,31 @@ def test_the_portal_may_work_on_after_another_worker_took_over(patient_office: P
         office.work()
         assert_once(office, document, name)
     assert held >= 3
+
+
+def test_seed_50270_a_worker_that_was_frozen_before_it_announced_leaves_the_work_to_the_one_that_took_over(patient_office: PatientOffice) -> None:
+    office = patient_office
+    ready(office)
+    controls = office.sandbox.bitrix24.controls
+    held = 0
+    for step in range(STEPS):
+        name = f"Frozen {step} Ltd"
+        document = written(office, name)
+        frozen = office.sandbox.xero.controls.fail("hold", path="/Invoices", seconds=60.0)
+        hold = controls.fail("hold", path="/rest/", skip=step, seconds=60.0)
+        first, second = threading.Thread(target=work, args=(office,)), threading.Thread(target=work, args=(office,))
+        first.start()
+        assert frozen.reached.wait(30)
+        office.pass_time(16)  # the lease has run out
+        second.start()
+        while second.is_alive() and not hold.reached.wait(0.05):
+            pass
+        held += hold.reached.is_set()
+        frozen.released.set()
+        first.join(timeout=60)
+        hold.released.set()
+        second.join(timeout=60)
+        controls.faults.clear()
+        office.work()
+        assert_once(office, document, name)
+    assert held >= 3
