@@ -170,6 +170,7 @@ const presses = (() => {
     if (event.target.closest(".menu > button")) event.target.closest(".menu").hidePopover();
   });
   window.addEventListener("scroll", () => opened.forEach((popover) => popover.hidePopover()), { passive: true });
+  window.addEventListener("resize", () => opened.forEach(place));
 })();
 
 /* Ticked rows decide which buttons may be pressed; "For all" stands for every row of the filter. */

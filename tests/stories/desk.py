@@ -68,19 +68,23 @@ class Desk:
         """Until nothing is on its way any more, apart from what asks again and again."""
         expect(self.app.locator(".htmx-request:not([data-quiet]), #app[aria-busy]")).to_have_count(0)
 
-    def looks_right(self, where: str, widths: Iterable[int] = WIDTHS, axe_at: Iterable[int] = WIDTHS) -> None:
+    def looks_right(self, where: str) -> None:
         """Nothing hangs over the side, and axe finds nothing."""
-        axe_at = tuple(axe_at)
-        for width in widths:
+        assert self.what_is_wrong(where) == []
+
+    def what_is_wrong(self, where: str, axe_at: tuple[int, ...] = WIDTHS) -> list[str]:
+        """What hangs over the side, and what axe finds at these widths."""
+        wrong = []
+        for width in WIDTHS:
             self.resize(width)
             frame = self.frame()
-            over = frame.evaluate(_OVER)
-            assert over <= 0, f"{where} at {width}: {over} px over the side"
+            if (over := frame.evaluate(_OVER)) > 0:
+                wrong.append(f"{where} at {width}: {over} px over the side")
             if width in axe_at:
                 frame.evaluate(self.axe)
-                found = frame.evaluate(_AXE)
-                assert found == [], f"{where} at {width}: {found}"
+                wrong += [f"{where} at {width}: {one}" for one in frame.evaluate(_AXE)]
         self.resize(1280)
+        return wrong
 
     def resize(self, width: int, height: int = 900) -> None:
         """Another window, and the frame as high again as its content in it."""
