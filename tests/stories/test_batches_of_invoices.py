@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -228,3 +229,23 @@ def test_an_order_waits_while_its_conductor_is_asked_to_stop_and_goes_later(offi
     office.work()
 
     assert outcomes(office, batch) == [("created", None)]
+
+
+def test_the_list_of_batches_says_when_who_what_became_of_it_and_how_long_it_took(office: Office) -> None:
+    alice = office.ready()
+    (good,), bad = sendable(office, 1), without_customer(office.sandbox.bitrix24.portals["harbour"])
+    batch = alice.send(good, bad)
+
+    html = alice.get("/app/batches").text
+    found = re.search(r"<tr role=\"row\">\s*<td(?:(?!</tr>).)*</tr>", html, re.S)
+    assert found
+    cells = dict(re.findall(r'<td role="cell" data-label="([^"]+)">(.*?)</td>', found[0], re.S))
+    assert list(cells) == ["Number", "When", "What", "Who", "State", "Result", "Took"]
+    told = {name: " ".join(re.sub(r"<[^>]+>", " ", cell).split()) for name, cell in cells.items()}
+    assert (told["Number"], told["State"]) == ("Batch 1", "Done")
+    assert told["Who"] == "Alice Administrator"
+    assert told["Result"] == "1 of 2"
+    assert "<svg" in cells["State"]
+    assert re.search(r"\d", told["Took"])
+    assert f"/app/batches/{batch}" in cells["Number"]
+    assert document_of(office, good).number in alice.get(f"/app/batches/{batch}").text
