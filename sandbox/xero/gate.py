@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Response, g, request
 
-from sandbox.xero import idempotency
+from sandbox.xero import idempotency, queries
 from sandbox.xero.errors import Halt, bad_body, forbidden, problem, token_expired, validation
 from sandbox.xero.identity import CONNECTING_ROLES, AccessToken
 from sandbox.xero.words import new_id
@@ -71,6 +71,7 @@ class Gate:
         self._check_scope(token)
         if books.organisation.offline:
             raise Halt(Response("The Organisation is offline", 503, mimetype="text/plain"))
+        queries.check(request.path.removeprefix(API))
         self._check_body()
 
     def bearer(self) -> AccessToken:

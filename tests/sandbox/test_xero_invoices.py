@@ -162,7 +162,7 @@ def test_numbers_of_deleted_and_voided_documents(api: Api, positions: dict[str, 
 
 @pytest.mark.parametrize(("places", "unit", "amount"), [("", 0.13, 13.0), ("4", 0.125, 12.5)])
 def test_prices_have_two_places_unless_four_are_asked_for(api: Api, places: str, unit: float, amount: float) -> None:
-    row = api.one("PUT", "Invoices", api.invoice(LineItems=[line(Quantity=100, UnitAmount="0.125")]), unitdp=places)
+    row = api.one("PUT", "Invoices", api.invoice(LineItems=[line(Quantity=100, UnitAmount="0.125")]), **({"unitdp": places} if places else {}))
     assert (row["LineItems"][0]["UnitAmount"], row["LineItems"][0]["LineAmount"]) == (unit, amount)
     read = api.get(f"Invoices/{row['InvoiceID']}")["Invoices"][0]["LineItems"][0]["UnitAmount"]
     assert read == 0.13
@@ -500,3 +500,31 @@ def test_a_quote_steps_through_sent(api: Api, position: str, words: str) -> None
     contact = {"ContactID": api.contact_id()}
     made = api.one("PUT", "Quotes", {"Contact": contact, "Date": "2026-11-05", "LineItems": [line()]})
     assert api.refusal("POST", "Quotes", {"QuoteID": made["QuoteID"], "Contact": contact, "Date": "2026-11-05", "Status": "ACCEPTED"}) == words
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "params"),
+    [
+        ("GET", "Invoices", {"modifiedAfter": "2026-11-01"}),
+        ("GET", "Invoices", {"IDs": "B24-1"}),
+        ("GET", "Invoices", {"summaryOnly": "yes"}),
+        ("GET", "Invoices", {"page": "first"}),
+        ("GET", "Invoices", {"unitdp": "3"}),
+        ("GET", "Invoices", {"IDs": [ZERO_ID, ZERO_ID]}),
+        ("GET", "Contacts", {"createdByMyApp": "true"}),
+        ("GET", "Quotes", {"where": 'Status=="DRAFT"'}),
+        ("GET", "Quotes", {"IDs": ZERO_ID}),
+        ("GET", "CreditNotes", {"IDs": ZERO_ID}),
+        ("GET", "Items", {"page": "1"}),
+        ("GET", "Organisation", {"page": "1"}),
+        ("PUT", "Quotes", {"unitdp": "4"}),
+        ("PUT", "Accounts", {"summarizeErrors": "false"}),
+        ("PUT", "Contacts", {"unitdp": "4"}),
+        ("POST", f"Invoices/{ZERO_ID}", {"summarizeErrors": "false"}),
+        ("POST", "Payments", {"summarizeErrors": "false"}),
+    ],
+)
+def test_an_address_holds_only_what_xero_documents(api: Api, verb: str, path: str, params: dict[str, Any]) -> None:
+    answer = api.call(verb, path, {} if verb != "GET" else None, **params)
+
+    assert (answer.status_code, answer.json()["Type"]) == (400, "QueryParseException")
