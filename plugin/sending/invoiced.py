@@ -130,8 +130,10 @@ def _step(flight: Flight, going: _Going, lane: Lane) -> None:
 
 
 def _plan(flight: Flight, going: _Going, changes: list[Change], onward: _Going) -> Plan:
+    parcel = QUOTE.xero.parcel(changes)
+
     def take(call: Call, answer: Answer) -> None:
-        outcomes = QUOTE.xero.outcomes(answer, changes)
+        outcomes = QUOTE.xero.outcomes(answer, parcel.elements)
         with flight.services.db.transaction() as tx:
             leases.check(tx, flight.lease, flight.fence)
             close_call(tx, call, answer, flight.services.now())
@@ -159,7 +161,7 @@ def _plan(flight: Flight, going: _Going, changes: list[Change], onward: _Going) 
 
     elements = [{"portal": one.job.portal_id, "subject": one.job.subject, "id": change.id} for (one, _), change in zip(going, changes, strict=True)]
     # No job holds the call: what became of it is seen when the quote is read again.
-    return Plan(OPERATION, UPDATE_METHOD, QUOTE.xero.path, dict(QUOTE.xero.write_params), QUOTE.xero.update_body(changes), elements, [], take, refuse)
+    return Plan(OPERATION, UPDATE_METHOD, QUOTE.xero.path, dict(QUOTE.xero.write_params), parcel.body, elements, [], take, refuse)
 
 
 def _seen(recorder: Recorder, one: Work, document: Document) -> None:
@@ -212,4 +214,4 @@ def _take_back(flight: Flight, one: Work, drafts: list[Change]) -> Plan:
                 close_unanswered(tx, [call.id], flight.services.now())
 
     elements = [{"portal": one.job.portal_id, "subject": one.job.subject, "id": each.id} for each in drafts]
-    return Plan(OPERATION, UPDATE_METHOD, INVOICE.xero.path, dict(INVOICE.xero.write_params), INVOICE.xero.update_body(drafts), elements, [], take, refuse)
+    return Plan(OPERATION, UPDATE_METHOD, INVOICE.xero.path, dict(INVOICE.xero.write_params), INVOICE.xero.parcel(drafts).body, elements, [], take, refuse)

@@ -85,10 +85,10 @@ def _wanted(one: Work, document: Document) -> str | None:
 
 
 def _plan(flight: Flight, kind: Kind, going: list[tuple[Work, Change]]) -> Plan:
-    works, changes = [one for one, _ in going], [change for _, change in going]
+    works, parcel = [one for one, _ in going], kind.xero.parcel([change for _, change in going])
 
     def take(call: Call, answer: Answer) -> None:
-        outcomes = kind.xero.outcomes(answer, changes)
+        outcomes = kind.xero.outcomes(answer, parcel.elements)
         with flight.services.db.transaction() as tx:
             leases.check(tx, flight.lease, flight.fence)
             close_call(tx, call, answer, flight.services.now())
@@ -107,8 +107,7 @@ def _plan(flight: Flight, kind: Kind, going: list[tuple[Work, Change]]) -> Plan:
 
     # No job holds this call: whoever tries again asks Xero first, and finds what was done.
     elements = [{"subject": one.job.subject, "portal": one.job.portal_id, "id": change.id} for one, change in going]
-    body = kind.xero.update_body(changes)
-    return Plan(OPERATION, UPDATE_METHOD, kind.xero.path, dict(kind.xero.write_params), body, elements, [], take=take, refuse=refuse)
+    return Plan(OPERATION, UPDATE_METHOD, kind.xero.path, dict(kind.xero.write_params), parcel.body, elements, [], take=take, refuse=refuse)
 
 
 def _over(flight: Flight, one: Work, document: Document | None) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from plugin.domain.ledger import Document, Draft, Line, Outcome, Tracking
 from plugin.wire import Answer
 from plugin.xero import client
-from plugin.xero.body import decimals, encode, many_lines, one_line
+from plugin.xero.body import decimals, many_lines, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, comma_lists, page_count, rows, segment, single
 from plugin.xero.outcomes import Element, in_order, judged
 from plugin.xero.parse import amount, day, flag, guid, moment, money, objects, optional_amount, part, text
@@ -51,16 +51,6 @@ LINKS = {
     "bill": _LOGIN + "&redirecturl=/AccountsPayable/View.aspx?InvoiceID={id}",
     "organisation": _LOGIN,
 }
-
-
-def create_body(drafts: Sequence[Draft]) -> bytes:
-    """The body that creates these sales invoices."""
-    return encode({"Invoices": [element(one) for one in drafts]})
-
-
-def update_body(changes: Sequence[Change]) -> bytes:
-    """The body that changes these documents."""
-    return encode({"Invoices": [element(one) for one in changes]})
 
 
 def element(sent: Draft | Change) -> dict[str, Any]:
@@ -159,13 +149,13 @@ def _tracking(one: Tracking) -> dict[str, str]:
     return ids if all(ids.values()) else {"Name": one.category, "Option": one.option}
 
 
-def outcomes(answer: Answer, sent: Sequence[Draft] | Sequence[Change]) -> tuple[Outcome, ...]:
-    """One outcome for each document sent, in that order.
+def outcomes(answer: Answer, sent: Sequence[Element]) -> tuple[Outcome, ...]:
+    """One outcome for each element sent, in that order.
 
     `ok` False without errors: the answer does not mention the document, so look before sending it again. Raises the problem of an
     answer that is no collection of elements.
     """
-    return in_order(answer, "Invoices", _outcome, [element(one) for one in sent], _marks, _facts)
+    return in_order(answer, "Invoices", _outcome, sent, _marks, _facts)
 
 
 def _outcome(found: dict[str, Any], refused: bool) -> Outcome:
@@ -322,9 +312,7 @@ def _made_since(call: Caller, since: datetime) -> list[Document]:
 INVOICES = Resource(
     path="Invoices",
     write_params=client.WRITE_PARAMS,
-    create_body=create_body,
-    update_body=update_body,
-    size=lambda one: len(encode(element(one))),
+    element=element,
     outcomes=outcomes,
     by_ids=invoices_by_ids,
     by_numbers=invoices_by_numbers,

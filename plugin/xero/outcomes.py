@@ -10,7 +10,7 @@ from plugin.domain.ledger import Outcome
 from plugin.wire import Answer
 from plugin.xero.client import rows
 from plugin.xero.errors import json_object
-from plugin.xero.parse import flag, guid, messages, objects, text, warnings
+from plugin.xero.parse import flag, guid, objects, said, text
 
 Element = Mapping[str, Any]
 #: What identifies an element, the strongest first; "" where it has none of that kind.
@@ -34,10 +34,11 @@ def judged(element: Element, identity: str, refused: bool = False) -> Outcome:
     """
     status = text(element.get("StatusAttributeString")).upper()
     marked = status == "ERROR" or flag(element.get("HasErrors")) or flag(element.get("HasValidationErrors"))
-    found, said = guid(element.get(identity)), messages(element)
-    if refused or marked or not found or (said and status not in ("OK", "WARNING")):
-        return Outcome(ok=False, id=found, errors=said, warnings=warnings(element))
-    return Outcome(ok=True, id=found, warnings=tuple(dict.fromkeys((*warnings(element), *said))))
+    found = guid(element.get(identity))
+    errors, warnings = said(element)
+    if refused or marked or not found or (errors and status not in ("OK", "WARNING")):
+        return Outcome(ok=False, id=found, errors=errors, warnings=warnings)
+    return Outcome(ok=True, id=found, warnings=tuple(dict.fromkeys((*warnings, *errors))))
 
 
 def in_order(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -96,20 +95,25 @@ def part(value: object) -> dict[str, Any]:
 
 def messages(element: object) -> tuple[str, ...]:
     """All `ValidationErrors[].Message` of an element, nested objects included, each once, in order (X§4.7, §9.2)."""
-    return tuple(dict.fromkeys(_messages(element, "ValidationErrors")))
+    return said(element)[0]
 
 
-def warnings(element: object) -> tuple[str, ...]:
-    """All `Warnings[].Message`: the element was saved, but Xero left something out (X§4.7)."""
-    return tuple(dict.fromkeys(_messages(element, "Warnings")))
+def said(element: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The messages of an element, and its `Warnings[].Message`: those say that it was saved, but Xero left something out (X§4.7)."""
+    errors: dict[str, None] = {}
+    warnings: dict[str, None] = {}
+    _gather(element, errors, warnings)
+    return tuple(errors), tuple(warnings)
 
 
-def _messages(node: object, key: str) -> Iterator[str]:
+def _gather(node: object, errors: dict[str, None], warnings: dict[str, None]) -> None:
     if isinstance(node, list):
         for one in node:
-            yield from _messages(one, key)
+            _gather(one, errors, warnings)
     elif isinstance(node, dict):
-        yield from (found for one in objects(node.get(key)) if (found := text(one.get("Message")).strip()))
+        for key, into in (("ValidationErrors", errors), ("Warnings", warnings)):
+            if node.get(key):
+                into |= dict.fromkeys(found for one in objects(node[key]) if (found := text(one.get("Message")).strip()))
         for name, value in node.items():
-            if name != key and isinstance(value, (dict, list)):
-                yield from _messages(value, key)
+            if value and isinstance(value, (dict, list)) and name not in ("ValidationErrors", "Warnings"):
+                _gather(value, errors, warnings)

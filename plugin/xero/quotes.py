@@ -8,7 +8,7 @@ from typing import Any
 
 from plugin.domain.ledger import Document, Draft, Outcome
 from plugin.wire import Answer
-from plugin.xero.body import encode, many_lines, one_line
+from plugin.xero.body import many_lines, one_line
 from plugin.xero.client import PAGE_SIZE, Caller, rows, segment, single
 from plugin.xero.documents import LINE_AMOUNT_TYPES, line_element, number_fits, parse_line
 from plugin.xero.outcomes import Element, in_order, judged
@@ -23,16 +23,6 @@ REFERENCE_CHARS, TITLE_CHARS, SUMMARY_CHARS, TERMS_CHARS = 4000, 100, 3000, 4000
 
 #: Quotes speak upper case (X§2.2).
 _TYPES = {ours: theirs for theirs, ours in LINE_AMOUNT_TYPES.items()}
-
-
-def create_body(drafts: Sequence[Draft]) -> bytes:
-    """The body that creates these quotes, each as a draft: the one status that every source lets a new quote have."""
-    return encode({"Quotes": [element(one) for one in drafts]})
-
-
-def update_body(changes: Sequence[Change]) -> bytes:
-    """The body that changes these quotes."""
-    return encode({"Quotes": [element(one) for one in changes]})
 
 
 def element(sent: Draft | Change) -> dict[str, Any]:
@@ -96,9 +86,9 @@ def _field(name: str, value: object) -> dict[str, Any]:
     return made[name]
 
 
-def outcomes(answer: Answer, sent: Sequence[Draft] | Sequence[Change]) -> tuple[Outcome, ...]:
-    """One outcome for each quote sent, in that order; `ok` False without errors: the answer does not mention it."""
-    return in_order(answer, "Quotes", _outcome, [element(one) for one in sent], _marks, _facts)
+def outcomes(answer: Answer, sent: Sequence[Element]) -> tuple[Outcome, ...]:
+    """One outcome for each element sent, in that order; `ok` False without errors: the answer does not mention it."""
+    return in_order(answer, "Quotes", _outcome, sent, _marks, _facts)
 
 
 def _outcome(found: dict[str, Any], refused: bool) -> Outcome:
@@ -188,9 +178,7 @@ def _made_since(call: Caller, since: datetime) -> list[Document]:
 QUOTES = Resource(
     path="Quotes",
     write_params=WRITE_PARAMS,
-    create_body=create_body,
-    update_body=update_body,
-    size=lambda one: len(encode(element(one))),
+    element=element,
     outcomes=outcomes,
     by_ids=quotes_by_ids,
     by_numbers=quotes_by_numbers,

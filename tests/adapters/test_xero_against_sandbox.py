@@ -18,6 +18,7 @@ from plugin.wire import NoAnswer
 from plugin.xero import contacts, documents, items, ledgers, oauth, webhooks
 from plugin.xero.client import WRITE_PARAMS
 from plugin.xero.contacts import NewContact
+from plugin.xero.documents import INVOICES
 from plugin.xero.errors import problem_of, problem_of_errors, unknown_outcome
 from plugin.xero.limits_seen import seen
 from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, Change
@@ -81,13 +82,13 @@ def make_draft(contact: str, number: str = "TB-1", **changes: Any) -> Draft:
 
 
 def create(call: Call, *drafts: Draft, key: str = "test:1") -> tuple[Any, ...]:
-    answer = call(CREATE_METHOD, "Invoices", params=WRITE_PARAMS, body=documents.create_body(drafts), key=key)
-    return documents.outcomes(answer, drafts)
+    answer = call(CREATE_METHOD, "Invoices", params=WRITE_PARAMS, body=INVOICES.parcel(drafts).body, key=key)
+    return documents.outcomes(answer, INVOICES.parcel(drafts).elements)
 
 
 def update(call: Call, *changes: Change) -> tuple[Any, ...]:
-    answer = call(UPDATE_METHOD, "Invoices", params=WRITE_PARAMS, body=documents.update_body(changes))
-    return documents.outcomes(answer, changes)
+    answer = call(UPDATE_METHOD, "Invoices", params=WRITE_PARAMS, body=INVOICES.parcel(changes).body)
+    return documents.outcomes(answer, INVOICES.parcel(changes).elements)
 
 
 # --- Signing in
@@ -333,7 +334,7 @@ def test_a_lost_answer_is_found_again_by_mark(sandbox: Sandbox, call: Call) -> N
     started = datetime.now(UTC)
     draft = make_draft(contact_id(call), "", url="https://harbour.bitrix24.example/crm/31/9/")
     sandbox.xero.controls.fail("lost500", path="/Invoices", method="PUT")
-    answer = call("PUT", "Invoices", params=WRITE_PARAMS, body=documents.create_body([draft]), key="test:9")
+    answer = call("PUT", "Invoices", params=WRITE_PARAMS, body=INVOICES.parcel([draft]).body, key="test:9")
     assert unknown_outcome(answer)
     assert problem_of(answer).code == "xero.server_error"
     found, pages = documents.invoices_modified(call, started - timedelta(minutes=5), 1, created_by_my_app=True)
@@ -442,7 +443,7 @@ def test_an_organisation_that_is_offline_is_named(sandbox: Sandbox, call: Call) 
 
 def test_a_page_instead_of_an_answer_leaves_the_outcome_open(sandbox: Sandbox, call: Call) -> None:
     sandbox.xero.controls.fail("html", path="/Invoices")
-    answer = call("PUT", "Invoices", params=WRITE_PARAMS, body=documents.create_body([make_draft(GONE)]))
+    answer = call("PUT", "Invoices", params=WRITE_PARAMS, body=INVOICES.parcel([make_draft(GONE)]).body)
     assert unknown_outcome(answer)
 
 

@@ -17,7 +17,9 @@ import yaml
 
 from plugin.domain.crm import Address, Customer
 from plugin.domain.ledger import Item, Line, Tracking
-from plugin.xero import contacts, documents, items, quotes
+from plugin.xero import contacts, items
+from plugin.xero.documents import INVOICES
+from plugin.xero.quotes import QUOTES, parse_quote
 from plugin.xero.resource import Change
 from tests.adapters.test_xero_documents import CONTACT, ID, LINE_ID, make_draft, make_line
 
@@ -49,23 +51,23 @@ FIELDS: dict[str, object] = {
     "status": "SUBMITTED",
 }
 
-HELD = quotes.parse_quote(
+HELD = parse_quote(
     {"QuoteID": ID.format(1), "QuoteNumber": "Q-1", "Status": "DRAFT", "Contact": {"ContactID": CONTACT}, "DateString": "2026-09-13T00:00:00"}
     | {"LineAmountTypes": "EXCLUSIVE", "CurrencyCode": "NZD"}
 )
 
 BODIES: dict[str, tuple[str, bytes]] = {
-    "new invoices": ("Invoices", documents.create_body([make_draft(lines=(make_line(), LINE, TEXT_LINE)), make_draft("", url="", status="AUTHORISED")])),
+    "new invoices": ("Invoices", INVOICES.parcel([make_draft(lines=(make_line(), LINE, TEXT_LINE)), make_draft("", url="", status="AUTHORISED")]).body),
     "changed invoices": (
         "Invoices",
-        documents.update_body([documents.Change(ID.format(1), FIELDS, (LINE, TEXT_LINE)), documents.Change(ID.format(2), {"status": "VOIDED"})]),
+        INVOICES.parcel([Change(ID.format(1), FIELDS, (LINE, TEXT_LINE)), Change(ID.format(2), {"status": "VOIDED"})]).body,
     ),
-    "new quotes": ("Quotes", quotes.create_body([replace(make_draft(), kind="quote", title="T", summary="S", terms="Net 30"), make_draft("")])),
+    "new quotes": ("Quotes", QUOTES.parcel([replace(make_draft(), kind="quote", title="T", summary="S", terms="Net 30"), make_draft("")]).body),
     "changed quotes": (
         "Quotes",
-        quotes.update_body(
+        QUOTES.parcel(
             [Change(ID.format(1), {**{name: FIELDS[name] for name in FIELDS if name not in ("number", "url")}, "status": "SENT"}, (LINE, TEXT_LINE), HELD)]
-        ),
+        ).body,
     ),
     "new contacts": ("Contacts", contacts.create_body([contacts.NewContact("B24-1-C7", CUSTOMER, "Tidewater")])),
     "new items": ("Items", items.create_body([Item("", "CONS", "Consulting", "By the hour", Decimal("95.1234"), "200", "OUTPUT2"), Item("", "B24-7", "Bare")])),

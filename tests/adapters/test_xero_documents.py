@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -8,9 +9,11 @@ import pytest
 import responses
 from responses import matchers
 
-from plugin.domain.ledger import Draft, Line, Tracking
+from plugin.domain.ledger import Draft, Line, Outcome, Tracking
 from plugin.domain.problems import Problem
+from plugin.wire import Answer
 from plugin.xero import documents
+from plugin.xero.body import encode
 from plugin.xero.documents import INVOICES
 from plugin.xero.resource import Change
 from tests.adapters.xero_calls import API, Call, answer
@@ -44,21 +47,26 @@ def make_draft(number: str = "HV-1001", **changes: Any) -> Draft:
     return Draft(**{**values, **changes})
 
 
+def outcomes(given: Answer, sent: Sequence[Draft] | Sequence[Change]) -> tuple[Outcome, ...]:
+    """What the answer says of each of these documents."""
+    return documents.outcomes(given, [documents.element(one) for one in sent])
+
+
 def made(draft: Draft) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(documents.create_body([draft]), parse_float=Decimal)["Invoices"][0]
+    found: dict[str, Any] = json.loads(INVOICES.parcel([draft]).body, parse_float=Decimal)["Invoices"][0]
     return found
 
 
 def reply(draft: Draft, identity: str, **changes: Any) -> dict[str, Any]:
     """What Xero answers for a draft that it saved."""
-    return {**json.loads(documents.create_body([draft]))["Invoices"][0], "InvoiceID": identity, "StatusAttributeString": "OK", "HasErrors": False, **changes}
+    return {**json.loads(INVOICES.parcel([draft]).body)["Invoices"][0], "InvoiceID": identity, "StatusAttributeString": "OK", "HasErrors": False, **changes}
 
 
 def test_a_draft_becomes_the_documented_body() -> None:
     line = make_line(
         item_code="CONS", discount_rate=Decimal("7.5"), unit_amount=Decimal("0.1234"), tracking=(Tracking("t1", "o1", "Region", "North"),), row_id=5
     )
-    assert documents.create_body([make_draft(lines=(line,), status="AUTHORISED")]) == (
+    assert INVOICES.parcel([make_draft(lines=(line,), status="AUTHORISED")]).body == (
         b'{"Invoices":[{"Type":"ACCREC","Status":"AUTHORISED","Contact":{"ContactID":"c0c0c0c0-0000-4000-8000-000000000001"},'
         b'"InvoiceNumber":"HV-1001","Reference":"Deal 10017","Date":"2026-09-13","DueDate":"2026-09-27","LineAmountTypes":"Exclusive",'
         b'"CurrencyCode":"NZD","Url":"https://harbour.bitrix24.example/crm/type/31/details/HV-1001/","LineItems":[{"Description":"Consulting",'
@@ -70,7 +78,7 @@ def test_a_draft_becomes_the_documented_body() -> None:
 def test_equal_drafts_give_equal_bytes() -> None:
     one = make_draft(lines=(make_line(unit_amount=Decimal("150.0")),))
     other = make_draft(lines=(make_line(unit_amount=Decimal("1.5E+2")),))
-    assert documents.create_body([one]) == documents.create_body([other])
+    assert INVOICES.parcel([one]).body == INVOICES.parcel([other]).body
 
 
 @pytest.mark.parametrize("number", ["", "Счёт-1", "tab\tbed", "x" * 256, " HV-1"])
@@ -99,11 +107,11 @@ def test_a_negative_line_and_a_free_line_keep_their_account() -> None:
 
 def test_amounts_that_xero_would_round_are_our_mistake() -> None:
     with pytest.raises(ValueError, match="more than 4 decimals"):
-        documents.create_body([make_draft(lines=(make_line(unit_amount=Decimal("0.12345")),))])
+        INVOICES.parcel([make_draft(lines=(make_line(unit_amount=Decimal("0.12345")),))])
 
 
 def changed(**values: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(documents.update_body([Change(**values)]), parse_float=Decimal)["Invoices"][0]
+    found: dict[str, Any] = json.loads(INVOICES.parcel([Change(**values)]).body, parse_float=Decimal)["Invoices"][0]
     return found
 
 
@@ -157,20 +165,22 @@ def test_lines_of_an_update_are_complete_with_ids_and_clear_what_was_taken_away(
 )
 def test_an_update_that_would_do_harm_is_never_made(change: Change) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        documents.update_body([change])
+        INVOICES.parcel([change])
 
 
 def test_documents_are_split_by_number_and_by_bytes() -> None:
     drafts = [make_draft(f"HV-{number}") for number in range(120)]
-    assert [len(call) for call in INVOICES.split(drafts)] == [50, 50, 20]
-    size = len(documents.create_body(drafts[:10]))
+    assert [len(call.sent) for call in INVOICES.split(drafts)] == [50, 50, 20]
+    size = len(INVOICES.parcel(drafts[:10]).body)
     calls = INVOICES.split(drafts, most_bytes=size)
-    assert all(len(documents.create_body(call)) <= size for call in calls)
-    assert [one for call in calls for one in call] == drafts
+    assert all(len(call.body) <= size for call in calls)
+    assert [one for call in calls for one in call.sent] == drafts
+    assert [call.body for call in calls] == [encode({"Invoices": list(call.elements)}) for call in calls]
     assert INVOICES.split([]) == ()
     large = make_draft(lines=(make_line(description="x" * 4000),) * 3)
-    assert [len(call) for call in INVOICES.split([drafts[0], large, drafts[1]], most_bytes=2000)] == [1, 1, 1]
-    assert INVOICES.split([Change(ID.format(1), {"status": "VOIDED"})]) == ((Change(ID.format(1), {"status": "VOIDED"}),),)
+    assert [len(call.sent) for call in INVOICES.split([drafts[0], large, drafts[1]], most_bytes=2000)] == [1, 1, 1]
+    change = Change(ID.format(1), {"status": "VOIDED"})
+    assert INVOICES.split([change]) == (INVOICES.parcel([change]),)
 
 
 def test_outcomes_follow_what_was_sent_though_the_answer_is_shuffled() -> None:
@@ -180,7 +190,7 @@ def test_outcomes_follow_what_was_sent_though_the_answer_is_shuffled() -> None:
         reply(by_url, ID.format(2), InvoiceNumber="INV-0042"),
         reply(numbered, ID.format(1), StatusAttributeString="WARNING", Warnings=[{"Message": "Account code '476' has been removed."}]),
     ]
-    found = documents.outcomes(answer(200, {"Invoices": rows}), [numbered, by_url, refused])
+    found = outcomes(answer(200, {"Invoices": rows}), [numbered, by_url, refused])
     assert [(one.ok, one.id, one.errors) for one in found] == [(True, ID.format(1), ()), (True, ID.format(2), ()), (False, "", (NOT_UNIQUE,))]
     assert found[0].warnings == ("Account code '476' has been removed.",)
     assert found[1].document is not None
@@ -191,22 +201,22 @@ def test_outcomes_follow_what_was_sent_though_the_answer_is_shuffled() -> None:
 def test_position_decides_only_between_documents_that_do_not_contradict() -> None:
     one, two = (make_draft("", url="", reference=name) for name in ("One", "Two"))
     rows = [reply(one, ID.format(1), InvoiceNumber="INV-1"), reply(two, ID.format(2), InvoiceNumber="INV-2")]
-    assert [found.id for found in documents.outcomes(answer(200, {"Invoices": rows}), [one, two])] == [ID.format(1), ID.format(2)]
-    assert [found.id for found in documents.outcomes(answer(200, {"Invoices": rows[::-1]}), [one, two])] == ["", ""]
-    shorter = documents.outcomes(answer(200, {"Invoices": rows[:1]}), [one, two])
+    assert [found.id for found in outcomes(answer(200, {"Invoices": rows}), [one, two])] == [ID.format(1), ID.format(2)]
+    assert [found.id for found in outcomes(answer(200, {"Invoices": rows[::-1]}), [one, two])] == ["", ""]
+    shorter = outcomes(answer(200, {"Invoices": rows[:1]}), [one, two])
     assert [(found.ok, found.errors) for found in shorter] == [(False, ()), (False, ())]
 
 
 def test_the_last_one_left_is_the_last_one_left() -> None:
     numbered, bare = make_draft("HV-1"), make_draft("", url="")
     rows = [reply(bare, ID.format(2), InvoiceNumber="INV-9"), reply(numbered, ID.format(1))]
-    assert [found.id for found in documents.outcomes(answer(200, {"Invoices": rows}), [numbered, bare])] == [ID.format(1), ID.format(2)]
+    assert [found.id for found in outcomes(answer(200, {"Invoices": rows}), [numbered, bare])] == [ID.format(1), ID.format(2)]
 
 
 def test_a_mark_that_is_not_unique_decides_nothing() -> None:
     twice = make_draft("HV-1")
     rows = [reply(twice, ID.format(1), Reference="Other"), reply(twice, ID.format(2))]
-    found = documents.outcomes(answer(200, {"Invoices": rows}), [twice, replace(twice, reference="Another")])
+    found = outcomes(answer(200, {"Invoices": rows}), [twice, replace(twice, reference="Another")])
     assert [one.id for one in found] == ["", ""]
 
 
@@ -216,16 +226,16 @@ def test_updates_are_told_apart_by_id_and_keep_it_when_refused() -> None:
         {"InvoiceID": ID.format(2).upper(), "StatusAttributeString": "OK", "LineItems": [{"LineItemID": LINE_ID.format(1)}]},
         {"InvoiceID": ID.format(1), "HasErrors": True, "ValidationErrors": [{"Message": "Invoice not of valid status for modification"}]},
     ]
-    found = documents.outcomes(answer(200, {"Invoices": rows}), changes)
+    found = outcomes(answer(200, {"Invoices": rows}), changes)
     assert [(one.ok, one.id) for one in found] == [(False, ID.format(1)), (True, ID.format(2))]
 
 
 def test_a_200_proves_nothing() -> None:
     draft = make_draft()
     for changes in ({"InvoiceID": ZERO}, {"HasErrors": True}, {"StatusAttributeString": "ERROR"}):
-        assert not documents.outcomes(answer(200, {"Invoices": [reply(draft, ID.format(1), **changes) | changes]}), [draft])[0].ok
+        assert not outcomes(answer(200, {"Invoices": [reply(draft, ID.format(1), **changes) | changes]}), [draft])[0].ok
     unmarked = {"InvoiceID": ID.format(1), "InvoiceNumber": "HV-1001", "ValidationErrors": [{"Message": NOT_UNIQUE}]}
-    assert not documents.outcomes(answer(200, {"Invoices": [unmarked]}), [draft])[0].ok
+    assert not outcomes(answer(200, {"Invoices": [unmarked]}), [draft])[0].ok
 
 
 def test_a_400_names_the_failing_elements_and_leaves_the_others_open() -> None:
@@ -235,7 +245,7 @@ def test_a_400_names_the_failing_elements_and_leaves_the_others_open() -> None:
         "Type": "ValidationException",
         "Elements": [{"InvoiceID": ZERO, "InvoiceNumber": "HV-2", "ValidationErrors": [{"Message": NOT_UNIQUE}], "LineItems": []}],
     }
-    found = documents.outcomes(answer(400, body), [good, bad])
+    found = outcomes(answer(400, body), [good, bad])
     assert [(one.ok, one.errors) for one in found] == [(False, ()), (False, (NOT_UNIQUE,))]
 
 
@@ -245,7 +255,7 @@ def test_a_400_names_the_failing_elements_and_leaves_the_others_open() -> None:
 )
 def test_an_answer_about_the_whole_call_is_a_problem(status: int, body: str, code: str) -> None:
     with pytest.raises(Problem) as caught:
-        documents.outcomes(answer(status, body), [make_draft()])
+        outcomes(answer(status, body), [make_draft()])
     assert caught.value.code == code
 
 

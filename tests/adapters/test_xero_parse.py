@@ -58,7 +58,7 @@ def test_messages_of_nested_objects_are_collected_once_each() -> None:
         "Warnings": [{"Message": "Mind the gap"}],
     }
     assert parse.messages(element) == ("One", "Two", "Three", "Four")
-    assert parse.warnings(element) == ("Mind the gap",)
+    assert parse.said(element) == (("One", "Two", "Three", "Four"), ("Mind the gap",))
 
 
 def test_money_is_written_exactly_and_always_the_same() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import responses
 
-from plugin.domain.ledger import Draft
+from plugin.domain.ledger import Draft, Outcome
+from plugin.wire import Answer
 from plugin.xero import quotes
 from plugin.xero.quotes import QUOTES
 from plugin.xero.resource import Change
@@ -27,6 +28,11 @@ SINCE = datetime(2026, 9, 1, 10, tzinfo=UTC)
 def mock() -> Iterator[responses.RequestsMock]:
     with responses.RequestsMock() as mock:
         yield mock
+
+
+def outcomes(given: Answer, sent: Sequence[Draft] | Sequence[Change]) -> tuple[Outcome, ...]:
+    """What the answer says of each of these documents."""
+    return quotes.outcomes(given, [quotes.element(one) for one in sent])
 
 
 def draft(number: str = "Q-7", **more: Any) -> Draft:
@@ -65,17 +71,17 @@ def only(body: bytes) -> dict[str, Any]:
 
 
 def test_a_new_quote_begins_as_a_draft_whatever_it_shall_become() -> None:
-    made = only(quotes.create_body([draft(line_amount_types="Inclusive")]))
+    made = only(QUOTES.parcel([draft(line_amount_types="Inclusive")]).body)
     assert (made["Status"], made["LineAmountTypes"], made["QuoteNumber"], made["Title"]) == ("DRAFT", "INCLUSIVE", "Q-7", "Two tables")
     assert "Url" not in made
     assert "DueDate" not in made
-    assert "QuoteNumber" not in only(quotes.create_body([draft("")]))
-    assert "ExpiryDate" not in only(quotes.create_body([draft(due_date=None)]))
+    assert "QuoteNumber" not in only(QUOTES.parcel([draft("")]).body)
+    assert "ExpiryDate" not in only(QUOTES.parcel([draft(due_date=None)]).body)
 
 
 def test_an_update_says_again_what_it_would_reset_by_silence() -> None:
     held = quotes.parse_quote(element())
-    made = only(quotes.update_body([Change(QUOTE, {"status": "ACCEPTED"}, None, held)]))
+    made = only(QUOTES.parcel([Change(QUOTE, {"status": "ACCEPTED"}, None, held)]).body)
     assert made == {
         "QuoteID": QUOTE,
         "QuoteNumber": "Q-7",
@@ -90,11 +96,11 @@ def test_an_update_says_again_what_it_would_reset_by_silence() -> None:
         "CurrencyCode": "NZD",
         "Status": "ACCEPTED",
     }
-    changed = only(quotes.update_body([Change(QUOTE, {"terms": "", "due_date": None, "date": date(2026, 9, 14)}, (make_line(),), held)]))
+    changed = only(QUOTES.parcel([Change(QUOTE, {"terms": "", "due_date": None, "date": date(2026, 9, 14)}, (make_line(),), held)]).body)
     assert (changed["Terms"], changed["ExpiryDate"], changed["Date"]) == ("", "2026-10-13", "2026-09-14")
     assert (changed["Status"], len(changed["LineItems"])) == ("SENT", 1)
     with pytest.raises(ValueError, match="without an id"):
-        quotes.update_body([Change("", {}, None, held)])
+        QUOTES.parcel([Change("", {}, None, held)])
 
 
 def test_what_xero_holds_is_read_in_our_words() -> None:
@@ -107,7 +113,7 @@ def test_what_xero_holds_is_read_in_our_words() -> None:
 def test_answers_are_told_apart_by_id_and_number() -> None:
     refused = element("Q-2", QuoteID="00000000-0000-0000-0000-000000000000", StatusAttributeString="ERROR", ValidationErrors=[{"Message": "no"}])
     last = element("Q-1", QuoteID=QUOTE.replace("4c", "5d"))
-    told = quotes.outcomes(answer(200, {"Quotes": [element("Q-3"), refused, last]}), [draft(f"Q-{n}") for n in (1, 2, 3)])
+    told = outcomes(answer(200, {"Quotes": [element("Q-3"), refused, last]}), [draft(f"Q-{n}") for n in (1, 2, 3)])
     assert [one.ok for one in told] == [True, False, True]
     assert [one.document.number for one in told if one.document] == ["Q-1", "Q-3"]
     assert told[1].errors == ("no",)
