@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
@@ -16,14 +16,13 @@ from plugin.domain.money import plain
 
 _ADDED = ("kind", "title", "summary", "terms", "mark")
 _NOT_CONTENT = ("id", "row_id", "item_id", "line_amount", "tax_amount")
-_NAMES: dict[type[Any], tuple[str, ...]] = {kind: tuple(each.name for each in fields(kind)) for kind in (Draft, Line, Tracking)}
+_NAMES: dict[type[Any], tuple[str, ...]] = {kind: tuple(each.name for each in fields(kind)) for kind in (Draft, Line)}
 _LINE_MONEY = ("quantity", "unit_amount", "discount_rate", "line_amount", "tax_amount", "discount_amount")
 
 
 def draft_to_json(draft: Draft) -> dict[str, Any]:
     """Plain JSON values; money as text with every digit."""
-    plain_values: dict[str, Any] = _json(draft)
-    return plain_values
+    return _json(draft, str)
 
 
 def draft_from_json(stored: Mapping[str, Any]) -> Draft:
@@ -57,7 +56,7 @@ def as_draft(document: Document) -> Draft:
 
 def fingerprint(draft: Draft) -> str:
     """A stable hash of a draft's content: ids of lines and rows, and the writing of a number (2 or 2.00), do not matter."""
-    content = _json(draft, normal=True)
+    content = _json(draft, plain)
     # What later versions added counts where it says something: fingerprints that are kept stay equal.
     content = {name: value for name, value in content.items() if name not in _ADDED or value not in ("", "invoice")}
     content["lines"] = [{key: value for key, value in line.items() if key not in _NOT_CONTENT} for line in content["lines"]]
@@ -105,19 +104,21 @@ def _line(stored: Mapping[str, Any]) -> Line:
     return Line(**(given | {"tracking": tuple(Tracking(**each) for each in given.get("tracking", ()))}))
 
 
-def _json(value: Any, *, normal: bool = False) -> Any:
-    """Without `asdict`, which copies everything deeply: this runs several times for every document."""
-    if value is None or isinstance(value, (str, int)):
-        return value
-    if isinstance(value, Decimal):
-        return plain(value) if normal else str(value)
-    if isinstance(value, (list, tuple)):
-        return [_json(each, normal=normal) for each in value]
-    if isinstance(value, dict):
-        return {key: _json(each, normal=normal) for key, each in value.items()}
-    if isinstance(value, date):
-        return value.isoformat()
-    return {name: _json(getattr(value, name), normal=normal) for name in _NAMES[type(value)]}
+def _json(value: Draft, write: Callable[[Decimal], str]) -> dict[str, Any]:
+    """Written out, without `asdict`, which copies everything deeply: this runs several times for every document."""
+    given = vars(value) | {"date": value.date.isoformat(), "total": write(value.total)}
+    given["due_date"] = value.due_date.isoformat() if value.due_date else None
+    given["lines"] = [_line_json(each, write) for each in value.lines]
+    return given
+
+
+def _line_json(line: Line, write: Callable[[Decimal], str]) -> dict[str, Any]:
+    given = dict(vars(line))
+    for name in _LINE_MONEY:
+        if given[name] is not None:
+            given[name] = write(given[name])
+    given["tracking"] = [dict(vars(each)) for each in line.tracking]
+    return given
 
 
 def _hash(content: Any) -> str:

@@ -61,7 +61,10 @@ def match_lines(left: Sequence[Line], right: Sequence[Line], identity: Identity)
 
 
 def _pair_by(rule: Callable[[int, int], bool], left: int, right: int, pairs: dict[int, int]) -> None:
-    free = [j for j in range(right) if j not in pairs.values()]
+    taken = set(pairs.values())
+    free = [j for j in range(right) if j not in taken]
+    if not free:
+        return
     for i in (i for i in range(left) if i not in pairs):
         found = next((j for j in free if rule(i, j)), None)
         if found is not None:

@@ -27,12 +27,16 @@ MatchKind = Literal["linked_number", "single_name", "none", "several", "archived
 
 def normalise_name(name: str) -> str:
     """A name for comparison: case, accents and extra spaces do not matter; the legal form (Ltd) does (X§5.4)."""
+    if name.isascii():
+        return " ".join(name.casefold().split())
     letters = (char for char in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(char))
     return " ".join(unicodedata.normalize("NFC", "".join(letters)).casefold().split())
 
 
 def clean_name(name: str) -> str:
     """A name as it may be sent to Xero: NFC, single spaces, no `<>` or control characters, at most 255 (X§5.4)."""
+    if name.isascii() and name.isprintable() and "<" not in name and ">" not in name:
+        return " ".join(name.split())[:NAME_LENGTH].rstrip()
     printable = "".join(char if char.isprintable() and char not in "<>" else " " for char in unicodedata.normalize("NFC", name))
     return " ".join(printable.split())[:NAME_LENGTH].rstrip()
 
@@ -57,18 +61,29 @@ class ContactMatch:
     contacts: tuple[Contact, ...] = ()
 
 
-def match_contact(customer: Customer, our_number: str, candidates: Iterable[Contact]) -> ContactMatch:
+class Candidates:
+    """Contacts among which customers are looked for, by number and by name: a run has hundreds of both."""
+
+    def __init__(self, contacts: Iterable[Contact]) -> None:
+        self.by_id: dict[str, Contact] = {}
+        self.by_number: dict[str, list[Contact]] = {}
+        self.by_name: dict[str, list[Contact]] = {}
+        for contact in contacts:
+            self.by_id[contact.id] = contact
+            self.by_number.setdefault(contact.number, []).append(contact)
+            self.by_name.setdefault(normalise_name(contact.name), []).append(contact)
+
+
+def match_contact(customer: Customer, our_number: str, candidates: Candidates) -> ContactMatch:
     """Our ContactNumber; then exactly one active contact of equal name without a different tax number (RULES 14).
 
     Merged contacts are followed to the one that took them in, where it is among the candidates.
     """
-    every = tuple(candidates)
-    by_id = {contact.id: contact for contact in every}
-    numbered = _followed((each for each in every if our_number and each.number == our_number), by_id)
+    numbered = _followed(candidates.by_number.get(our_number, ()) if our_number else (), candidates.by_id)
     if numbered:
         return _numbered(numbered)
     name = normalise_name(clean_name(customer.name))
-    named = _followed((each for each in every if name and normalise_name(each.name) == name), by_id)
+    named = _followed(candidates.by_name.get(name, ()) if name else (), candidates.by_id)
     active = tuple(each for each in named if each.active)
     if not active:
         return ContactMatch("archived", named) if named else ContactMatch("none")

@@ -32,7 +32,7 @@ from decimal import Decimal
 from plugin.domain.checks import check_header, check_rows, document_date, row_amount, rows_total
 from plugin.domain.crm import Invoice, Product, Row
 from plugin.domain.ledger import Account, Draft, Line, Organisation, TaxRate, Tracking
-from plugin.domain.money import CENT, HUNDRED, ZERO, Totals, line_amount, plain, round2, round4, xero_totals
+from plugin.domain.money import CENT, HUNDRED, ZERO, Totals, line_amount, line_tax, plain, round2, round4, xero_totals
 from plugin.domain.problems import Problem
 from plugin.domain.settings import Settings, tax_key
 
@@ -128,7 +128,7 @@ def translate(
         due_date=invoice.due_date or (None if quote else day),
         currency=invoice.currency,
         line_amount_types=kind,
-        lines=tuple(replace(line, tracking=tracking) for line in lines),
+        lines=tuple(replace(line, tracking=tracking) for line in lines) if tracking else lines,
         total=totals.total,
         status=status,
         number=number,
@@ -142,6 +142,18 @@ def translate(
     )
 
 
+def with_references(draft: Draft, invoice: Invoice, contact_id: str, items: Mapping[int, ItemChoice | None]) -> Draft:
+    """A draft that was made before its contact and items were known, with both: everything else is the same."""
+    named = [(line, items.get(row.product_id)) for line, row in zip(draft.lines, _in_order(invoice), strict=True)]
+    lines = tuple(replace(line, item_code=item.code, item_id=item.id) if item else line for line, item in named)
+    return replace(draft, contact_id=contact_id, lines=lines)
+
+
+def _in_order(invoice: Invoice) -> list[Row]:
+    """Its rows in the order of the lines that they become."""
+    return sorted(invoice.rows, key=lambda row: (row.sort, row.id))
+
+
 def unit_places(invoice: Invoice) -> int:
     """How many decimals of a unit price Xero keeps for this kind of document (X§2.4)."""
     return 2 if invoice.kind == "quote" else 4
@@ -150,7 +162,7 @@ def unit_places(invoice: Invoice) -> int:
 def choose_form(invoice: Invoice, books: Books, describe_discount: DescribeDiscount = plain_discount) -> tuple[str, tuple[Line, ...], Totals]:
     """The first form whose total by Xero's rounding is the CRM's (RULES 17): line amount types, lines and totals."""
     untaxed = _untaxed(invoice, books)
-    bases = [_basis(row, books, untaxed) for row in sorted(invoice.rows, key=lambda row: (row.sort, row.id))]
+    bases = [_basis(row, books, untaxed) for row in _in_order(invoice)]
     rates = {basis.tax_type: basis.rate for basis in bases}
     exclusive = "NoTax" if untaxed else "Exclusive"
     forms: tuple[tuple[str, Callable[[Basis], Line]], ...] = (
@@ -184,6 +196,8 @@ def compose_reference(invoice: Invoice, names: Collection[str], *endings: str) -
 
 def clean_text(text: str) -> str:
     """Without control characters but line ends and tabs, and without spaces around (X§13.3)."""
+    if text.isprintable():
+        return text.strip()
     return "".join(char for char in text.replace("\r\n", "\n").replace("\r", "\n") if char in "\n\t" or ord(char) >= 32).strip()
 
 
@@ -281,11 +295,11 @@ def discount_rate(row: Row) -> Decimal:
 def _netto_line(basis: Basis) -> Line:
     """Form 1: netto with discount; four decimals only where two do not give the row's amount."""
     row, rate = basis.row, discount_rate(basis.row)
-    units = [row.price_netto if rate else row.price_exclusive]
-    if rate < HUNDRED:
-        units.append(_net(row.price, basis.rate) / (HUNDRED - rate) * HUNDRED)
-    lines = [_line(basis, unit, discount=rate) for unit in units]
-    return next((line for line in lines if _gross(line, basis.rate) == row_amount(row)), lines[0])
+    line, wanted = _line(basis, row.price_netto if rate else row.price_exclusive, discount=rate), row_amount(row)
+    if rate == HUNDRED or _gross(line, basis.rate) == wanted:
+        return line
+    exact = _line(basis, _net(row.price, basis.rate) / (HUNDRED - rate) * HUNDRED, discount=rate)
+    return exact if _gross(exact, basis.rate) == wanted else line
 
 
 def _exclusive_line(basis: Basis, describe: DescribeDiscount) -> Line:
@@ -325,16 +339,17 @@ def _note(row: Row, price: Decimal, before: Decimal, describe: DescribeDiscount)
 
 def _line(basis: Basis, unit: Decimal, *, discount: Decimal = ZERO, note: str = "") -> Line:
     name = basis.name[: DESCRIPTION_LENGTH - len(note) - 1] if note else basis.name[:DESCRIPTION_LENGTH]
-    line = Line(
+    return Line(
         description=f"{name}\n{note}" if note else name,
         quantity=abs(basis.row.quantity),
         unit_amount=(round4(unit) if basis.places == 4 else round2(unit)) * basis.sign,
         account_code=basis.account,
         tax_type=basis.tax_type,
+        item_code=basis.item.code if basis.item else "",
+        item_id=basis.item.id if basis.item else "",
         discount_rate=discount,
         row_id=basis.row.id,
     )
-    return replace(line, item_code=basis.item.code, item_id=basis.item.id) if basis.item else line
 
 
 def _net(price: Decimal, rate: Decimal) -> Decimal:
@@ -342,4 +357,5 @@ def _net(price: Decimal, rate: Decimal) -> Decimal:
 
 
 def _gross(line: Line, rate: Decimal) -> Decimal:
-    return xero_totals([line], "Exclusive", {line.tax_type: rate}).total
+    amount = line_amount(line)
+    return amount + line_tax(amount, "Exclusive", rate)

@@ -26,7 +26,7 @@ from plugin.domain.brought import is_person, rows_of, stage_of, title_of, total_
 from plugin.domain.compare import GONE
 from plugin.domain.crm import Invoice
 from plugin.domain.ledger import Document
-from plugin.domain.matching import Listed, match_contact, may_link, person_name
+from plugin.domain.matching import Candidates, Listed, match_contact, may_link, person_name
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem, after
 from plugin.domain.statuses import status_word
@@ -272,7 +272,7 @@ class _Bringing:
         for customer in customers.read(self.rest, refs) if refs else ():
             named = replace(customer, name=person_name(customer, self.context.settings.name_person))
             ours = contact_number(self.context.portal.member_id, customer.kind, customer.id)
-            if match_contact(named, ours, [contact]).kind in ("single_name", "linked_number"):
+            if match_contact(named, ours, Candidates([contact])).kind in ("single_name", "linked_number"):
                 same.append((customer.kind, customer.id))
         if len(same) > 1:
             return Problem("bring.several", name=contact.name, count=len(same))

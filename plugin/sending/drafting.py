@@ -24,7 +24,7 @@ from plugin.domain.ledger import Account, Document, Draft, TaxRate
 from plugin.domain.ledger import Organisation as Books
 from plugin.domain.numbers import document_number, reference_mark
 from plugin.domain.problems import Problem
-from plugin.domain.translate import ItemChoice, translate
+from plugin.domain.translate import translate
 from plugin.kinds import QUOTE
 from plugin.models import Organisation
 from plugin.portals import currencies, organisation_value
@@ -47,8 +47,8 @@ def lists_of(session: Session, organisation_id: int) -> Lists:
     return Lists(organisation_value(row), directory.accounts(session, row.id), directory.tax_rates(session, row.id), currencies(row))
 
 
-def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemChoice | None]) -> Draft:
-    """What Xero shall hold of this work; raises the problem that says why it cannot."""
+def draft_of(one: Work, lists: Lists) -> Draft:
+    """What Xero shall hold of this work, its contact and items not known yet (`with_references`); raises the problem that says why it cannot."""
     number = document_number(one.settled, one.ready.settings, _suffix(one))
     draft = translate(
         one.settled,
@@ -57,9 +57,8 @@ def draft_of(one: Work, lists: Lists, contact_id: str, items: Mapping[int, ItemC
         accounts=lists.accounts,
         tax_rates=lists.tax_rates,
         currencies=lists.currencies,
-        contact_id=contact_id,
+        contact_id="",
         contact_tax=one.ready.settings.tax_by_customer.get(one.customer.subject, "") if one.customer else "",
-        items=items,
         products=one.products,
         url=crm_url(one.ready.portal.client_endpoint, one.kind, one.crm_id),
         number=number,

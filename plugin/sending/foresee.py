@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from plugin import directory, durations
 from plugin.domain.crm import Customer
 from plugin.domain.ledger import Document, Draft
-from plugin.domain.matching import clean_name, follow_merge, match_contact, normalise_name, person_name
+from plugin.domain.matching import Candidates, clean_name, follow_merge, match_contact, normalise_name, person_name
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem
+from plugin.domain.translate import with_references
 from plugin.models import Link
 from plugin.portals import Ready
 from plugin.sending.drafting import Lists, change_of, differs, draft_of, lists_of
@@ -38,12 +39,13 @@ def customers(services: Services, context: Ready, known: Sequence[Customer]) -> 
     named = {one.subject: replace(one, name=person_name(one, settings.name_person)) for one in known}
     with services.db.reading() as session:
         linked = _linked_subjects(session, context, known)
-        candidates = directory.contacts_with(
+        found = directory.contacts_with(
             session,
             organisation_id,
             numbers=[contact_number(member_id, one.kind, one.id) for one in known],
             name_keys=[normalise_name(clean_name(one.name)) for one in named.values()],
         )
+    candidates = Candidates(found)
     told: dict[str, Any] = {}
     for subject, one in named.items():
         if subject in linked:
@@ -140,7 +142,7 @@ def _differs(one: Work, lists: Lists, contacts: dict[str, str], choices: dict[tu
 def _draft(one: Work, lists: Lists, contacts: dict[str, str], choices: dict[tuple[int, int], Any]) -> Draft:
     subject = one.customer.subject if one.customer is not None else ""
     mine = {product_id: choice for (portal_id, product_id), choice in choices.items() if portal_id == one.job.portal_id}
-    return draft_of(one, lists, contacts.get(subject, NEW_CONTACT), mine)
+    return with_references(draft_of(one, lists), one.settled, contacts.get(subject, NEW_CONTACT), mine)
 
 
 def _forbidden(one: Work, held: dict[str, Document], lists: Lists) -> Problem | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugin.domain.ledger import Contact
-from plugin.domain.matching import Listed, clean_name, match_contact, match_documents, match_pairs, may_link, normalise_name, person_name
+from plugin.domain.matching import Candidates, Listed, clean_name, match_contact, match_documents, match_pairs, may_link, normalise_name, person_name
 from tests.domain.build import DAY, D, contact, customer, held, invoice, send
 
 NUMBER = "B24-portal-CO1"
@@ -60,15 +60,15 @@ class TestOneCustomer:
         ],
     )
     def test_the_look_up_finds_one_none_or_candidates(self, candidates: list[Contact], kind: str, found: list[str]) -> None:
-        match = match_contact(customer(tax_number="NZ123"), NUMBER, candidates)
+        match = match_contact(customer(tax_number="NZ123"), NUMBER, Candidates(candidates))
         assert (match.kind, [each.id for each in match.contacts]) == (kind, found)
 
     def test_contacts_merged_in_a_circle_do_not_hang(self) -> None:
         circle = [contact(active=False, merged_to="c2"), contact(contact_id="c2", active=False, merged_to="c1")]
-        assert match_contact(customer(), NUMBER, circle).kind == "archived"
+        assert match_contact(customer(), NUMBER, Candidates(circle)).kind == "archived"
 
     def test_a_customer_without_name_matches_nobody(self) -> None:
-        assert match_contact(customer(""), "", [contact("")]).kind == "none"
+        assert match_contact(customer(""), "", Candidates([contact("")])).kind == "none"
 
 
 class TestFirstSynchronisation:
