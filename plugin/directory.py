@@ -6,7 +6,6 @@ Documents are resolved from here, never by a look-up each (X§12.4). Rows belong
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -178,19 +177,19 @@ def keep(tx: Transaction, organisation_id: int, rows: Iterable[dict[str, Any]], 
 
 
 def account_row(one: Account) -> dict[str, Any]:
-    return {"kind": ACCOUNT, "xero_id": one.id, "code": one.code, "name_key": one.name.casefold()[:255], "active": one.active, "body": asdict(one)}
+    return {"kind": ACCOUNT, "xero_id": one.id, "code": one.code, "name_key": one.name.casefold()[:255], "active": one.active, "body": dict(vars(one))}
 
 
 def tax_row(one: TaxRate) -> dict[str, Any]:
-    return {"kind": TAX, "xero_id": one.tax_type, "code": one.tax_type, "name_key": one.name.casefold()[:255], "active": one.active, "body": asdict(one)}
+    return {"kind": TAX, "xero_id": one.tax_type, "code": one.tax_type, "name_key": one.name.casefold()[:255], "active": one.active, "body": dict(vars(one))}
 
 
 def item_row(one: Item) -> dict[str, Any]:
-    return {"kind": ITEM, "xero_id": one.id, "code": one.code, "name_key": one.name.casefold()[:255], "active": one.is_sold, "body": asdict(one)}
+    return {"kind": ITEM, "xero_id": one.id, "code": one.code, "name_key": one.name.casefold()[:255], "active": one.is_sold, "body": dict(vars(one))}
 
 
 def contact_row(one: Contact) -> dict[str, Any]:
-    return {"kind": CONTACT, "xero_id": one.id, "code": one.number, "name_key": normalise_name(one.name)[:255], "active": one.active, "body": asdict(one)}
+    return {"kind": CONTACT, "xero_id": one.id, "code": one.number, "name_key": normalise_name(one.name)[:255], "active": one.active, "body": dict(vars(one))}
 
 
 def accounts(session: Session, organisation_id: int) -> dict[str, Account]:

@@ -149,9 +149,13 @@ class _Turn:
 
     def _people_first(self) -> bool:
         """What people ordered, and what has just happened, in a round of its own, in their lane. False when nothing was due."""
+        return bool(self._due(jobs.EVENTS)) and self._round(jobs.EVENTS)
+
+    def _due(self, priority: int) -> list[str]:
+        """The kinds of work that may start now, of this priority or a more urgent one."""
         with self.services.db.reading() as session:
-            waiting = jobs.anything_due(session, self.bell, KINDS, self.services.now(), jobs.EVENTS)
-        return waiting and self._round(jobs.EVENTS)
+            found = jobs.due_kinds(session, self.bell, KINDS, self.services.now())
+        return [kind for kind, urgent in found.items() if urgent <= priority]
 
     def _round(self, priority: int) -> bool:
         """Claim a run, or take the one that was read ahead, and carry it through. False when nothing was due."""
@@ -184,10 +188,12 @@ class _Turn:
 
     def _begin(self, priority: int) -> _Run | None:
         """Claim a run and start to read it. What a call left open is not read before it is settled."""
-        most = self._most(priority)
-        claimed = self._claim(jobs.PULL, PULL_MOST, priority)
-        for kind in (jobs.INVOICED, jobs.SEND, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER):
-            claimed += self._claim(kind, most, priority)
+        due = self._due(priority)
+        most = self._most(priority) if due else 0
+        claimed: list[Job] = []
+        for kind in (jobs.PULL, jobs.INVOICED, jobs.SEND, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER):
+            if kind in due:
+                claimed += self._claim(kind, PULL_MOST if kind == jobs.PULL else most, priority)
         if not claimed:
             return None
         works = self._works([job for job in claimed if job.kind != jobs.CUSTOMER])
@@ -215,9 +221,6 @@ class _Turn:
         if most <= 0:
             return []
         limits, now = self.services.xero_limits, self.services.now()
-        with self.services.db.reading() as session:
-            if not jobs.anything_due(session, self.bell, (kind,), now, priority):
-                return []
         last = limits.last_portal(self.tenant_id)
         with self.services.db.transaction() as tx:
             leases.check(tx, self.bell, self.fence)

@@ -30,6 +30,8 @@ THREADS = 5
 #: A limit that lasts longer than this ends the turn; the work waits in the database instead of in a thread.
 LONGEST_WAIT = 8.0
 PEOPLE_EVERY = 0.1
+#: Bulk that was told to wait asks again when one of its own calls has landed, or after so long.
+ASK_MOST, ASK_LEAST = 1.0, 0.2
 
 
 @dataclass
@@ -76,9 +78,12 @@ class Flight:
     def fly(self, plans: Sequence[Plan], lane: Lane) -> None:
         """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`."""
         waiting, flying = deque(plans), dict[Future[Answer], Plan]()
-        looked, stopped_by = 0.0, None
+        looked, ask_again, stopped_by = 0.0, 0.0, None
+        pause: Wait | Problem | None = None
         while waiting or flying:
-            pause = self._launch(waiting, flying, lane) if stopped_by is None else None
+            if stopped_by is None and time.monotonic() >= ask_again:
+                pause = self._launch(waiting, flying, lane)
+                ask_again = time.monotonic() + (min(max(pause.seconds, ASK_LEAST), ASK_MOST) if lane == "bulk" and isinstance(pause, Wait) else 0.0)
             if isinstance(pause, Problem):
                 stopped_by = pause
             if stopped_by is not None and waiting:
@@ -87,6 +92,7 @@ class Flight:
                 time.sleep(min(pause.seconds if isinstance(pause, Wait) else 0.01, 0.1))
             done, _ = wait(flying, timeout=0.05, return_when=FIRST_COMPLETED) if flying else (set(), None)
             for future in done:
+                ask_again = 0.0
                 stopped_by = self._land(flying.pop(future), future, waiting) or stopped_by
             if time.monotonic() - looked > PEOPLE_EVERY:
                 looked, self.planned = time.monotonic(), len(waiting)

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from plugin import activity, jobs, latency
 from plugin.db import Transaction
@@ -65,6 +65,8 @@ class Recorder:
     reactions: list[latency.Reacted] = field(default_factory=list)
     #: Links of the documents at hand, by portal, kind and CRM id, as this transaction sees them.
     links: dict[tuple[int, str, int], Link] = field(default_factory=dict)
+    #: Those among them that are new; they get their ids when everything is written.
+    new_links: list[Link] = field(default_factory=list)
     _ended: dict[_Told, list[int]] = field(default_factory=dict)
     _waiting: dict[tuple[datetime, str, str, str, float], list[int]] = field(default_factory=dict)
     _orders: dict[tuple[int, str, str], Callable[[], jobs.Order]] = field(default_factory=dict)
@@ -113,6 +115,7 @@ class Recorder:
     def finish(self) -> None:
         """Write it all; close batches whose last document has ended and order their notification."""
         self.tx.flush()
+        _insert_links(self.tx, self.new_links)
         activity.record_many(self.tx, self.activities)
         for portal_id, kind in {(portal, kind) for portal, kind, _ in self.settled}:
             ids = [crm_id for portal, name, crm_id in self.settled if (portal, name) == (portal_id, kind)]
@@ -159,6 +162,23 @@ class Recorder:
             together.setdefault((portal_id, kind), []).append(made())
         for orders in together.values():
             jobs.order_many(self.tx, orders, self.now)
+
+
+def _insert_links(tx: Transaction, links: Sequence[Link]) -> None:
+    """In one statement: on SQLite the mapper would need one for each. Every link knows its id afterwards."""
+    if not links:
+        return
+    table: Any = Link.__table__
+    rows = [{column.name: _given(link, column) for column in table.columns if column.name != "id"} for link in links]
+    key = (table.c.portal_id, table.c.organisation_id, table.c.crm_kind, table.c.crm_id)
+    ids = {tuple(names): number for number, *names in tx.execute(insert(table).returning(table.c.id, *key), rows)}
+    for link in links:
+        link.id = ids[link.portal_id, link.organisation_id, link.crm_kind, link.crm_id]
+
+
+def _given(link: Link, column: Any) -> Any:
+    value = getattr(link, column.name)
+    return column.default.arg if value is None and column.default is not None else value
 
 
 def _about(subject: str) -> dict[str, str]:
@@ -292,7 +312,7 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str, sent
             how=how,
             created_at=now,
         )
-        tx.add(link)
+        recorder.new_links.append(link)
         recorder.links[key] = link
     if sent is not None:
         link.sent, link.crm_fingerprint = draft_to_json(sent), fingerprint(sent)

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from plugin import activity, directory, durations, leases
 from plugin.db import Transaction
 from plugin.domain.crm import Customer, Product
 from plugin.domain.ledger import Contact, Item
-from plugin.domain.matching import clean_name, follow_merge, match_contact, normalise_name, person_name
+from plugin.domain.matching import Candidates, ContactMatch, clean_name, follow_merge, match_contact, normalise_name, person_name
 from plugin.domain.numbers import contact_number, item_code
 from plugin.domain.problems import LATER, Problem, after
 from plugin.domain.translate import ItemChoice
@@ -45,8 +45,24 @@ class Resolver:
         self.choices: dict[int, dict[int, ItemChoice | None]] = {}
         self.problems: dict[str, Problem] = {}
 
-    def contacts(self, works: Sequence[Work]) -> list[Ended]:
-        """Give every work its ContactID, creating what is missing. Returns the works that end here."""
+    def resolve(self, works: Sequence[Work]) -> list[Ended]:
+        """Give every work its ContactID and find the items of its rows; what is missing is created, contacts and items side by side.
+
+        Returns the works that end here. An item that Xero refuses is left out of its line, with a note.
+        """
+        ended, unknown = self._find_contacts(works)
+        gone = {id(one.work) for one in ended}
+        going = [one for one in works if id(one) not in gone]
+        codes = item_codes(going)
+        known, missing = self._find_items(going, codes)
+        self.flight.fly([*self._new_contacts(unknown), *self._new_items(missing, codes)], self.lane)
+        unmade = [one for one in unknown if not one.contact_id]
+        ended += [Ended(one, self.problems.get(_subject(one), Problem("xero.unanswered", LATER))) for one in unmade]
+        gone = {id(one.work) for one in ended}
+        return ended + self._choose_items([one for one in going if id(one) not in gone], codes, known, missing)
+
+    def _find_contacts(self, works: Sequence[Work]) -> tuple[list[Ended], list[Work]]:
+        """Give every work its ContactID as far as the directory knows it. Returns what ends here, and the works whose customer is to be created."""
         ended: list[Ended] = []
         wanted = [one for one in works if one.customer is not None]
         # A list that Xero's refusal has proven wrong is read again first: contacts are merged and archived there.
@@ -57,25 +73,22 @@ class Resolver:
             directory.ensure(self.services, self.books, (directory.CONTACT,), fresh_for=durations.DIRECTORY_FRESH)
             ended.clear()
             unknown = self._match(wanted, ended)
-        if unknown:
-            self._create_contacts(unknown)
-            gone = {id(one.work) for one in ended}
-            unmade = [one for one in unknown if not one.contact_id and id(one) not in gone]
-            ended += [Ended(one, self.problems.get(_subject(one), Problem("xero.unanswered", LATER))) for one in unmade]
-        return ended
+        return ended, unknown
 
     def _match(self, works: Sequence[Work], ended: list[Ended]) -> list[Work]:
         """Fill in what the directory knows; returns the works whose customer is in it nowhere."""
         unknown: list[Work] = []
         with self.services.db.reading() as session:
             links = contact_links(session, works)
-            names = {normalise_name(clean_name(self._name(one))) for one in works}
+            names = {normalise_name(clean_name(name)) for name in {self._name(one) for one in works}}
             numbers = {self._number(one) for one in works}
             candidates = directory.contacts_with(session, self.books.organisation_id, numbers=numbers, name_keys=names, ids=links.values())
             merged = {one.merged_to for one in candidates if one.merged_to} - {one.id for one in candidates}
             candidates += directory.contacts_with(session, self.books.organisation_id, ids=merged)
-        by_id = {one.id: one for one in candidates}
+        every = Candidates(candidates)
+        by_id = every.by_id
         found: list[tuple[Work, Contact]] = []
+        matches: dict[tuple[int, str], ContactMatch] = {}
         for one in works:
             linked = links.get((one.job.portal_id, _subject(one)))
             if linked and linked in by_id:
@@ -87,13 +100,14 @@ class Resolver:
                     continue
                 ended.append(Ended(one, Problem("send.contact_archived", contact=contact.name)))
                 continue
-            self._by_rules(one, candidates, found, ended, unknown)
+            if _portal_subject(one) not in matches:
+                matches[_portal_subject(one)] = match_contact(replace(self._customer(one), name=self._name(one)), self._number(one), every)
+            self._by_rules(one, matches[_portal_subject(one)], found, ended, unknown)
         if found:
             self._keep_links(found)
         return unknown
 
-    def _by_rules(self, one: Work, candidates: list[Contact], found: list[tuple[Work, Contact]], ended: list[Ended], unknown: list[Work]) -> None:
-        match = match_contact(replace(self._customer(one), name=self._name(one)), self._number(one), candidates)
+    def _by_rules(self, one: Work, match: ContactMatch, found: list[tuple[Work, Contact]], ended: list[Ended], unknown: list[Work]) -> None:
         names = [contact.name for contact in match.contacts]
         if match.kind in ("linked_number", "single_name"):
             one.contact_id = match.contacts[0].id
@@ -125,7 +139,7 @@ class Resolver:
             leases.check(tx, self.flight.lease, self.flight.fence)
             keep_contact_links(tx, list({(_portal_subject(work)): (work, contact) for work, contact in found}.values()), "matched", now)
 
-    def _create_contacts(self, works: Sequence[Work]) -> None:
+    def _new_contacts(self, works: Sequence[Work]) -> list[Plan]:
         """One PUT per fifty customers, each customer once however many documents wait for it."""
         first: dict[str, Work] = {}
         for one in works:
@@ -147,7 +161,7 @@ class Resolver:
                     works,
                 )
             )
-        self.flight.fly(plans, self.lane)
+        return plans
 
     def _plan(self, operation: str, method: str, path: str, params: Any, body: bytes, sent: list[NewContact], part: list[Work], works: Sequence[Work]) -> Plan:
         elements = [{"subject": _subject(one), "portal": one.job.portal_id, "mark": new.number} for one, new in zip(part, sent, strict=True)]
@@ -195,23 +209,21 @@ class Resolver:
                 close_unanswered(tx, [call.id], self.services.now())
             directory.forget_freshness(tx, self.books.organisation_id, (resource,))
 
-    def items(self, works: Sequence[Work]) -> list[Ended]:
-        """Which item each product is, by code; missing ones are created where the portal allows it (RULES 15).
-
-        Returns the works that wait because an item could not be created just now. One that Xero refuses is left out of its line, with a note.
-        """
-        codes = item_codes(works)
+    def _find_items(self, works: Sequence[Work], codes: Mapping[tuple[int, int], str]) -> tuple[dict[str, Item], list[tuple[Work, Product]]]:
+        """The items that the directory knows by these codes, and the products whose items are to be created where the portal allows it (RULES 15)."""
         if not codes:
-            return []
+            return {}, []
         known = self._known_items(codes)
         if any(code.casefold() not in known for code in codes.values()):
             directory.ensure(self.services, self.books, (directory.ITEM,), fresh_for=durations.DIRECTORY_FRESH)
             known = self._known_items(codes)
-        missing = _missing_items(works, codes, known)
-        if missing and self._items_forbidden(missing[0][0]):
-            self.problems |= {codes[one.job.portal_id, product.id]: Problem("xero.scope_missing") for one, product in missing}
-        elif missing:
-            self._create_items(missing, codes)
+        return known, _missing_items(works, codes, known)
+
+    def _choose_items(
+        self, works: Sequence[Work], codes: Mapping[tuple[int, int], str], known: dict[str, Item], missing: Sequence[tuple[Work, Product]]
+    ) -> list[Ended]:
+        """Which item each product is. Returns the works that wait because an item could not be created just now."""
+        if missing:
             # Where Xero knew a code after all, or the answer was lost, the list was forgotten and is read again here.
             directory.ensure(self.services, self.books, (directory.ITEM,), fresh_for=durations.DIRECTORY_FRESH)
             known = self._known_items(codes)
@@ -240,8 +252,12 @@ class Resolver:
         with self.services.db.reading() as session:
             return directory.items_by_code(session, self.books.organisation_id, codes.values())
 
-    def _create_items(self, missing: list[tuple[Work, Product]], codes: Mapping[tuple[int, int], str]) -> None:
-        plans = []
+    def _new_items(self, missing: list[tuple[Work, Product]], codes: Mapping[tuple[int, int], str]) -> list[Plan]:
+        """One PUT per hundred items; none where Xero has refused them for lack of a permission."""
+        plans: list[Plan] = []
+        if missing and self._items_forbidden(missing[0][0]):
+            self.problems |= {codes[one.job.portal_id, product.id]: Problem("xero.scope_missing") for one, product in missing}
+            return plans
         for start in range(0, len(missing), items.CREATE_MOST):
             part = missing[start : start + items.CREATE_MOST]
             sent = [_new_item(codes[one.job.portal_id, product.id], product) for one, product in part]
@@ -261,7 +277,7 @@ class Resolver:
                     refuse=lambda call, problem, sent=sent, one=part[0][0]: self._refuse_items(call, one, sent, problem),  # type: ignore[misc]
                 )
             )
-        self.flight.fly(plans, self.lane)
+        return plans
 
     def _refuse_items(self, call: Call | None, one: Work, sent: list[Item], problem: Problem) -> None:
         self._refuse(call, [new.code for new in sent], directory.ITEM, problem)
@@ -341,7 +357,7 @@ def contact_links(session: Session, works: Sequence[Work]) -> dict[tuple[int, st
 def keep_contact_links(tx: Transaction, made: Sequence[tuple[Work, Contact]], how: str, now: Any) -> None:
     """Remember which contact each customer is; an older link to another contact ends."""
     held = _held_contact_links(tx, [one for one, _ in made])
-    links: list[Link] = []
+    links: list[dict[str, Any]] = []
     said: list[dict[str, Any]] = []
     for one, contact in made:
         assert one.customer is not None
@@ -351,18 +367,18 @@ def keep_contact_links(tx: Transaction, made: Sequence[tuple[Work, Contact]], ho
         if old is not None:
             old.ended_at, old.ended_reason = now, "merged"
         links.append(
-            Link(
-                portal_id=one.job.portal_id,
-                organisation_id=one.ready.organisation.id,
-                crm_kind=one.customer.kind,
-                crm_id=one.customer.id,
-                xero_kind="contact",
-                xero_id=contact.id,
-                number=contact.number,
-                sent=_sent_of(one, contact) if how == "created" else None,
-                how=how,
-                created_at=now,
-            )
+            {
+                "portal_id": one.job.portal_id,
+                "organisation_id": one.ready.organisation.id,
+                "crm_kind": one.customer.kind,
+                "crm_id": one.customer.id,
+                "xero_kind": "contact",
+                "xero_id": contact.id,
+                "number": contact.number,
+                "sent": _sent_of(one, contact) if how == "created" else None,
+                "how": how,
+                "created_at": now,
+            }
         )
         said.append(
             activity.row(
@@ -378,7 +394,9 @@ def keep_contact_links(tx: Transaction, made: Sequence[tuple[Work, Contact]], ho
             )
         )
     tx.flush()  # old links end before their successors come: an insert would be written first
-    tx.add_all(links)
+    if links:
+        table: Any = Link.__table__
+        tx.execute(insert(table), links)
     activity.record_many(tx, said)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import select, update
@@ -13,9 +14,10 @@ from sqlalchemy import select, update
 from plugin import directory, durations, jobs, latency, leases
 from plugin.domain.compare import GONE, Unchanged, Update, changes, with_line_ids
 from plugin.domain.drafts import draft_from_json, draft_to_json
-from plugin.domain.ledger import Document, Outcome
+from plugin.domain.ledger import Document, Draft, Outcome
 from plugin.domain.matching import Listed, may_link
 from plugin.domain.problems import LATER, Problem, after
+from plugin.domain.translate import with_references
 from plugin.kinds import QUOTE, Kind
 from plugin.limits import Lane
 from plugin.models import Call, Job, Link
@@ -27,7 +29,7 @@ from plugin.sending.resolve import Resolver, close_call
 from plugin.sending.work import Ended, Work, by_kind, elements_of
 from plugin.wire import Answer
 from plugin.xero.errors import problem_of_errors
-from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, Change
+from plugin.xero.resource import CREATE_METHOD, UPDATE_METHOD, Change, Parcel, Sent
 
 #: Our own writes move the CRM's "last change" too; within this much of them nothing counts as a change, where the content is not known.
 ECHO = timedelta(seconds=5)
@@ -117,24 +119,23 @@ def send(flight: Flight, works: Sequence[Work], lane: Lane, ended: Sequence[Ende
     plans: list[Plan] = []
     for kind, of_kind in by_kind(going).items():
         creates, updates = _sort(run, kind, of_kind)
-        plans += [_create_plan(run, kind, part) for part in _split(kind, creates)]
-        plans += [_update_plan(run, kind, part) for part in _split_changes(kind, updates)]
+        plans += _creates(run, kind, creates)
+        plans += _updates(run, kind, updates)
     flight.fly(plans, lane)
     while run.onward:
         onward, run.onward = run.onward, []
-        flight.fly([_update_plan(run, kind, part) for kind, part in _further(onward)], lane)
+        flight.fly(_further(run, onward), lane)
     taken, run.taken = run.taken, []
     for kind in {one.kind: None for one, _ in taken}:
         _number_taken(run, kind, [(one, refusal) for one, refusal in taken if one.kind == kind])
 
 
-def _further(onward: Sequence[tuple[Work, Document]]) -> list[tuple[Kind, list[tuple[Work, Change]]]]:
+def _further(run: _Run, onward: Sequence[tuple[Work, Document]]) -> list[Plan]:
     """The next step of each of these, in calls of up to fifty."""
-    parts: list[tuple[Kind, list[tuple[Work, Change]]]] = []
+    plans: list[Plan] = []
     for kind in {one.kind: None for one, _ in onward}:
-        changes = [(one, steps.next_change(one, document)) for one, document in onward if one.kind is kind]
-        parts += [(kind, part) for part in _split_changes(kind, changes)]
-    return parts
+        plans += _updates(run, kind, [(one, steps.next_change(one, document)) for one, document in onward if one.kind is kind])
+    return plans
 
 
 def _without(run: _Run, works: Sequence[Work], ended: Sequence[Ended]) -> list[Work]:
@@ -152,20 +153,15 @@ def _resolve_and_translate(run: _Run, works: list[Work]) -> list[Work]:
     ended: list[Ended] = []
     for one in works:
         try:
-            draft_of(one, run.settled, "unresolved", {})
+            one.draft = draft_of(one, run.settled)
         except Problem as problem:
             ended.append(Ended(one, problem))
     going = _without(run, works, ended)
     resolver = Resolver(flight, run.lane)
-    going = _without(run, going, resolver.contacts(going))
-    going = _without(run, going, resolver.items(going))
-    ended = []
+    going = _without(run, going, resolver.resolve(going))
     for one in going:
-        try:
-            one.draft = draft_of(one, run.settled, one.contact_id, resolver.choices.get(one.job.portal_id, {}))
-        except Problem as problem:
-            ended.append(Ended(one, problem))
-    return _without(run, going, ended)
+        one.draft = with_references(one.drafted, one.settled, one.contact_id, resolver.choices.get(one.job.portal_id, {}))
+    return going
 
 
 def _sort(run: _Run, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], list[tuple[Work, Change]]]:
@@ -295,24 +291,18 @@ def _remember(run: _Run, one: Work, document: Document) -> None:
 ALONE_AFTER = 3
 
 
-def _split(kind: Kind, works: Sequence[Work]) -> list[list[Work]]:
+def _creates(run: _Run, kind: Kind, works: Sequence[Work]) -> list[Plan]:
     alone = [one for one in works if one.job.attempts > ALONE_AFTER]
     together = [one for one in works if one.job.attempts <= ALONE_AFTER]
-    sent = kind.xero.split([one.drafted for one in together])
-    return [*_parts(together, [len(part) for part in sent]), *([one] for one in alone)]
+    parcels = [*kind.xero.split([one.drafted for one in together]), *(kind.xero.parcel([one.drafted]) for one in alone)]
+    left = iter([*together, *alone])
+    return [_create_plan(run, kind, list(islice(left, len(parcel.sent))), parcel) for parcel in parcels]
 
 
-def _split_changes(kind: Kind, updates: Sequence[tuple[Work, Change]]) -> list[list[tuple[Work, Change]]]:
-    sent = kind.xero.split([change for _, change in updates])
-    return _parts(updates, [len(part) for part in sent])
-
-
-def _parts(values: Sequence[Any], lengths: Sequence[int]) -> list[list[Any]]:
-    parts, start = [], 0
-    for length in lengths:
-        parts.append(list(values[start : start + length]))
-        start += length
-    return parts
+def _updates(run: _Run, kind: Kind, updates: Sequence[tuple[Work, Change]]) -> list[Plan]:
+    left = iter(one for one, _ in updates)
+    parcels = kind.xero.split([change for _, change in updates])
+    return [_update_plan(run, kind, list(islice(left, len(parcel.sent))), parcel) for parcel in parcels]
 
 
 def _element(one: Work) -> dict[str, Any]:
@@ -330,45 +320,45 @@ def _element(one: Work) -> dict[str, Any]:
     } | {"draft": draft_to_json(draft)}
 
 
-def _create_plan(run: _Run, kind: Kind, works: list[Work]) -> Plan:
-    drafts = [one.drafted for one in works]
+def _create_plan(run: _Run, kind: Kind, works: list[Work], parcel: Parcel[Draft]) -> Plan:
     for one in works:
         steps.begin(one)
+    return _plan(run, kind, works, parcel, CREATE_METHOD, "create", [_element(one) for one in works], _create_plan)
 
+
+def _update_plan(run: _Run, kind: Kind, works: list[Work], parcel: Parcel[Change]) -> Plan:
+    elements = [_element(one) | {"id": change.id} for one, change in zip(works, parcel.sent, strict=True)]
+    return _plan(run, kind, works, parcel, UPDATE_METHOD, "update", elements, _update_plan)
+
+
+def _plan(
+    run: _Run,
+    kind: Kind,
+    works: list[Work],
+    parcel: Parcel[Sent],
+    method: str,
+    operation: str,
+    elements: list[dict[str, Any]],
+    again: Callable[[_Run, Kind, list[Work], Parcel[Sent]], Plan],
+) -> Plan:
     def take(call: Call, answer: Answer) -> None:
-        _judge(run.flight, call, answer, works, kind.xero.outcomes(answer, drafts), "create", run)
+        _judge(run.flight, call, answer, works, kind.xero.outcomes(answer, parcel.elements), operation, run)
+
+    def without(gone: set[int]) -> Plan | None:
+        left = [(one, sent) for one, sent in zip(works, parcel.sent, strict=True) if one.job.id not in gone]
+        return again(run, kind, [one for one, _ in left], kind.xero.parcel([sent for _, sent in left])) if left else None
 
     return Plan(
-        "create",
-        CREATE_METHOD,
+        operation,
+        method,
         kind.xero.path,
         dict(kind.xero.write_params),
-        kind.xero.create_body(drafts),
-        [_element(one) for one in works],
+        parcel.body,
+        elements,
         [one.job.id for one in works],
         take=take,
         refuse=lambda call, problem: _refused(run, call, works, problem),
-        without=lambda gone: _create_plan(run, kind, left) if (left := [one for one in works if one.job.id not in gone]) else None,
-    )
-
-
-def _update_plan(run: _Run, kind: Kind, updates: list[tuple[Work, Change]]) -> Plan:
-    works, changes = [one for one, _ in updates], [change for _, change in updates]
-
-    def take(call: Call, answer: Answer) -> None:
-        _judge(run.flight, call, answer, works, kind.xero.outcomes(answer, changes), "update", run)
-
-    return Plan(
-        "update",
-        UPDATE_METHOD,
-        kind.xero.path,
-        dict(kind.xero.write_params),
-        kind.xero.update_body(changes),
-        [_element(one) | {"id": change.id} for one, change in updates],
-        [one.job.id for one in works],
-        take=take,
-        refuse=lambda call, problem: _refused(run, call, works, problem),
-        without=lambda gone: _update_plan(run, kind, left) if (left := [one for one in updates if one[0].job.id not in gone]) else None,
+        without=without,
     )
 
 
@@ -378,7 +368,7 @@ def _refused(run: _Run, call: Call | None, works: list[Work], problem: Problem) 
         wait_for_look(run.flight, works, problem)
     elif problem.code == "xero.too_large" and len(works) > 1:
         kind, half = works[0].kind, len(works) // 2
-        run.flight.fly([_create_plan(run, kind, works[:half]), _create_plan(run, kind, works[half:])], run.lane)
+        run.flight.fly([_create_plan(run, kind, part, kind.xero.parcel([one.drafted for one in part])) for part in (works[:half], works[half:])], run.lane)
     else:
         run.end(Ended(one, problem) for one in works)
 
@@ -397,12 +387,11 @@ def wait_for_look(flight: Flight, works: Sequence[Work], problem: Problem) -> No
 
 def take_repeated(flight: Flight, call: Call, answer: Answer, works: Sequence[Work]) -> None:
     """The answer to a row that was sent once more: its elements say which document each was."""
-    drafts = [draft_from_json(element["draft"]) for element in call.elements]
     xero = works[0].kind.xero
     if call.operation == "create":
-        outcomes = xero.outcomes(answer, drafts)
+        outcomes = xero.outcomes(answer, [xero.element(draft_from_json(element["draft"])) for element in call.elements])
     else:
-        outcomes = xero.outcomes(answer, [Change(element["id"], {}, None) for element in call.elements])
+        outcomes = xero.outcomes(answer, [xero.element(Change(element["id"], {}, None)) for element in call.elements])
     told = {(element["portal"], element["subject"]): outcome for element, outcome in zip(call.elements, outcomes, strict=True)}
     mine: list[Work] = []
     judged: list[Outcome] = []
