@@ -155,16 +155,20 @@ return redis.call('ZADD', KEYS[1], now + tonumber(ARGV[2]), ARGV[1])
 _TAKE_BITRIX = """
 local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local key = KEYS[1]; local rate, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+for i = 2, #KEYS do
+  local rests = tonumber(redis.call('GET', KEYS[i]) or '0') * 1000
+  if rests > now then return {0, math.ceil(rests - now), 'operating'} end
+end
 local hold = tonumber(redis.call('HGET', key, 'hold') or '0')
-if hold > now then return {0, hold - now} end
+if hold > now then return {0, hold - now, 'bucket'} end
 local level = tonumber(redis.call('HGET', key, 'level') or '0'); local at = tonumber(redis.call('HGET', key, 'at') or now)
 level = math.max(0, level - (now - at) * rate / 1000)
 if level + 1 > most then
   redis.call('HSET', key, 'level', tostring(level), 'at', now)
-  return {0, math.max(1, math.ceil((level + 1 - most) * 1000 / rate))}
+  return {0, math.max(1, math.ceil((level + 1 - most) * 1000 / rate)), 'bucket'}
 end
 redis.call('HSET', key, 'level', tostring(level + 1), 'at', now); redis.call('EXPIRE', key, 3600)
-return {1, 0}
+return {1, 0, ''}
 """
 
 
@@ -377,16 +381,14 @@ class Bitrix24Limits:
 
     def take(self, portal: str, lane: Lane, methods: tuple[str, ...] = ()) -> Wait | None:
         """Nothing when the request may go; else how long to wait. Without Redis people's pages still load, bulk waits."""
+        keys = [f"bitrix24:{portal}", *(f"bitrix24:{portal}:operating:{one.lower()}" for one in dict.fromkeys(methods))]
         try:
-            paused = self._paused(portal, methods)
-            if paused > 0:
-                return Wait(paused, "operating")
-            granted, wait = self._take(keys=[f"bitrix24:{portal}"], args=[_DRAIN * self._pace, _BUCKET if lane == "people" else _BUCKET - _PEOPLE_ONLY])
+            granted, wait, why = self._take(keys=keys, args=[_DRAIN * self._pace, _BUCKET if lane == "people" else _BUCKET - _PEOPLE_ONLY])
         except RedisError as error:
             if lane == "people":
                 return None
             raise no_redis() from error
-        return None if granted else Wait(int(wait) / 1000, "bucket")
+        return None if granted else Wait(int(wait) / 1000, why.decode() if isinstance(why, bytes) else str(why))
 
     def room(self, portal: str) -> Room | None:
         """What is left of the bucket now and which methods rest, for the pages; nothing when Redis is away."""
@@ -420,16 +422,6 @@ class Bitrix24Limits:
                     self._redis.expire(f"bitrix24:{portal}:resting", 3600)
         except RedisError:
             return
-
-    def _paused(self, portal: str, methods: tuple[str, ...]) -> float:
-        if not methods:
-            return 0.0
-        until: Any = self._redis.mget([f"bitrix24:{portal}:operating:{one.lower()}" for one in dict.fromkeys(methods)])
-        latest = max((float(one) for one in until if one), default=0.0)
-        if not latest:
-            return 0.0
-        now: Any = self._redis.time()
-        return max(0.0, latest - float(now[0]))
 
 
 def process_name() -> str:

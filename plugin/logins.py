@@ -47,7 +47,7 @@ def _fresh(services: Services, model: Any, login_id: int, stale: str | None, mar
     while True:
         now = services.now()
         with services.db.reading() as session:
-            login = session.get(model, login_id)
+            login = session.execute(select(model.access_token, model.expires_at, model.problem).where(model.id == login_id)).one_or_none()
         if login is None:
             raise Problem("login.gone", RECONNECT)
         if login.problem:
@@ -189,12 +189,3 @@ def _again_if_lost(refresh: Callable[[], Any]) -> Any:
             return refresh()
         except NoAnswer as error:
             raise Problem("login.no_answer", LATER) from error
-
-
-def login_id_of(services: Services, portal_id: int, user_id: int) -> int | None:
-    """The login row of a person on a portal, if they ever opened the app. Raises the problem of a grant that is gone."""
-    with services.db.reading() as session:
-        login = session.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
-    if login is not None and login.problem:
-        raise Problem(login.problem, RECONNECT)
-    return login.id if login is not None else None

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import update
+from sqlalchemy import and_, select, update
 
 from plugin import logins
 from plugin.bitrix24 import client as bitrix24
@@ -18,7 +18,7 @@ from plugin.bitrix24 import oauth
 from plugin.bitrix24.errors import STOPPING
 from plugin.domain.problems import LATER, RECONNECT, Problem, after
 from plugin.limits import Lane, Slot, Wait
-from plugin.models import Connection, Organisation, Portal
+from plugin.models import Bitrix24Login, Connection, Organisation, Portal
 from plugin.services import Services
 from plugin.wire import About, Answer, NoAnswer, about
 from plugin.xero import client as xero
@@ -126,14 +126,17 @@ def follow_move(services: Services, portal_id: int, token: str, location: str) -
 
 def portal_rest(services: Services, portal_id: int, user_id: int, lane: Lane, timeout: float = 60.0) -> PortalRest:
     """REST as this person; raises a problem when they never opened the app."""
+    theirs = and_(Bitrix24Login.portal_id == Portal.id, Bitrix24Login.user_id == user_id)
+    wanted = select(Portal.member_id, Portal.client_endpoint, Portal.uninstalled_at, Bitrix24Login.id, Bitrix24Login.problem)
     with services.db.reading() as session:
-        portal = session.get_one(Portal, portal_id)
-    if portal.uninstalled_at is not None:
+        found = session.execute(wanted.outerjoin(Bitrix24Login, theirs).where(Portal.id == portal_id)).one()
+    if found.uninstalled_at is not None:
         raise Problem("portal.uninstalled")
-    login_id = logins.login_id_of(services, portal_id, user_id)
-    if login_id is None:
+    if found.problem:
+        raise Problem(found.problem, RECONNECT)
+    if found.id is None:
         raise Problem("portal.person_unknown", RECONNECT)
-    return PortalRest(services, portal_id, portal.member_id, portal.client_endpoint, login_id, lane, timeout)
+    return PortalRest(services, portal_id, found.member_id, found.client_endpoint, found.id, lane, timeout)
 
 
 def service_rest(services: Services, portal_id: int, lane: Lane = "bulk") -> PortalRest:

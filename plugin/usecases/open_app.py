@@ -176,12 +176,13 @@ def _visitor_of(portal_id: int, confirmed: launch.Confirmed, person: launch.Pers
 
 def visitor(services: Services, portal_id: int, user_id: int, lang: str) -> Visitor:
     """The visitor of a frame pass, if the portal is still ours and the person still known; rights as last confirmed."""
+    person = (Bitrix24Login.name, Bitrix24Login.admin, Bitrix24Login.timezone)
+    query = select(Portal.member_id, Portal.domain, *person).join(Bitrix24Login, Bitrix24Login.portal_id == Portal.id)
     with services.db.reading() as session:
-        portal = session.get(Portal, portal_id)
-        login = session.scalar(select(Bitrix24Login).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
-    if portal is None or portal.uninstalled_at is not None or login is None:
+        found = session.execute(query.where(Portal.id == portal_id, Portal.uninstalled_at.is_(None), Bitrix24Login.user_id == user_id)).one_or_none()
+    if found is None:
         raise NotHere
-    return Visitor(portal.id, portal.member_id, portal.domain, login.user_id, login.name, login.admin, lang, login.timezone)
+    return Visitor(portal_id, found.member_id, found.domain, user_id, found.name, found.admin, lang, found.timezone)
 
 
 def renew(services: Services, portal_id: int, user_id: int, lang: str, access_token: str) -> Visitor:
