@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from plugin.bitrix24.client import BATCH, Params, Reply, Rest
+from plugin.bitrix24.client import BATCH, BatchReply, Params, Reply, Rest
 from plugin.domain.problems import Problem
+
+#: Requests in flight while much is read.
+AT_ONCE = 3
 
 #: What is done with an answer. In a list of pages, False ends the list.
 Take = Callable[[Reply], bool | None]
@@ -53,16 +58,34 @@ class Questions:
         self.ask(method, {**params, "start": 0}, first, refused)
 
     def run(self, gathered: Callable[[], None] = lambda: None) -> None:
-        """Ask until nothing waits. `gathered` is called while a request has room, to ask for what has come up meanwhile."""
-        while True:
-            if len(self._waiting) < BATCH:
-                gathered()
-            if not self._waiting:
-                return
-            self._request([self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))])
+        """Ask until nothing waits, full requests up to three at once. `gathered` is called while a request has room, to ask for what has come up meanwhile."""
+        flying: deque[tuple[list[_Question], Future[BatchReply]]] = deque()
+        with ExitStack() as stack:
+            pool: ThreadPoolExecutor | None = None
+            while True:
+                if len(self._waiting) < BATCH:
+                    gathered()
+                if len(self._waiting) > BATCH and pool is None:
+                    pool = stack.enter_context(ThreadPoolExecutor(AT_ONCE, "questions"))
+                while pool is not None and len(self._waiting) >= BATCH and len(flying) < AT_ONCE:
+                    questions = self._some()
+                    flying.append((questions, pool.submit(self._send, questions)))
+                if flying:
+                    questions, answer = flying.popleft()
+                    self._take(questions, answer.result())
+                elif self._waiting:
+                    questions = self._some()
+                    self._take(questions, self._send(questions))
+                else:
+                    return
 
-    def _request(self, questions: list[_Question]) -> None:
-        reply = self._rest.batch({f"q{number}": (one.method, one.params) for number, one in enumerate(questions)})
+    def _some(self) -> list[_Question]:
+        return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+
+    def _send(self, questions: list[_Question]) -> BatchReply:
+        return self._rest.batch({f"q{number}": (one.method, one.params) for number, one in enumerate(questions)})
+
+    def _take(self, questions: list[_Question], reply: BatchReply) -> None:
         for number, question in enumerate(questions):
             key = f"q{number}"
             problem = reply.errors.get(key)
