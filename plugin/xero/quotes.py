@@ -9,7 +9,7 @@ from typing import Any
 from plugin.domain.ledger import Document, Draft, Outcome
 from plugin.wire import Answer
 from plugin.xero.body import many_lines, one_line
-from plugin.xero.client import PAGE_SIZE, Caller, rows, segment, single
+from plugin.xero.client import Caller, rows, segment, single
 from plugin.xero.documents import LINE_AMOUNT_TYPES, line_element, number_fits, parse_line
 from plugin.xero.outcomes import Element, in_order, judged
 from plugin.xero.parse import day, guid, moment, money, objects, part, text
@@ -17,8 +17,8 @@ from plugin.xero.resource import Change, Resource
 
 #: No `unitdp` here (X§2.4).
 WRITE_PARAMS = {"summarizeErrors": "false"}
-#: What a page holds where `pageSize` is not heard (X§2.2): a page with fewer rows is the last one either way.
-SURE_PAGE = 100
+#: What a page holds: one with fewer rows is the last.
+PAGE = 100
 REFERENCE_CHARS, TITLE_CHARS, SUMMARY_CHARS, TERMS_CHARS = 4000, 100, 3000, 4000
 
 #: Quotes speak upper case (X§2.2).
@@ -158,11 +158,11 @@ def quotes_by_numbers(call: Caller, numbers: Iterable[str]) -> tuple[Document, .
 def quotes_modified(call: Caller, since: datetime | None, page: int, summary: bool = True) -> tuple[tuple[Document, ...], int]:
     """One page of what was created or modified since, oldest first, with lines, and how many pages there are as far as can be told.
 
-    There is no summary of quotes and no count of pages: a page that may be full means at least one more (X§2.2).
+    There is no summary of quotes and no count of pages: a full page means at least one more. No size is asked for: that quotes take one is not sure (X§2.2).
     """
-    params = {"page": str(page), "pageSize": str(PAGE_SIZE), "order": "UpdatedDateUTC ASC"}
+    params = {"page": str(page), "order": "UpdatedDateUTC ASC"}
     found = rows(call("GET", "Quotes", params=params, modified_since=since), "Quotes")
-    return tuple(parse_quote(one) for one in found), page + 1 if len(found) >= SURE_PAGE else page
+    return tuple(parse_quote(one) for one in found), page + 1 if len(found) >= PAGE else page
 
 
 def _made_since(call: Caller, since: datetime) -> list[Document]:

@@ -71,7 +71,7 @@ class Gate:
         self._check_scope(token)
         if books.organisation.offline:
             raise Halt(Response("The Organisation is offline", 503, mimetype="text/plain"))
-        queries.check(request.path.removeprefix(API))
+        queries.check(request.path.removeprefix(API), self._world.switch("quote_page_size") != "refused")
         self._check_body()
 
     def bearer(self) -> AccessToken:

@@ -63,12 +63,14 @@ _FLAGS = ("summarizeErrors", "includeArchived", "createdByMyApp", "summaryOnly",
 _GUIDS = ("IDs", "ContactIDs", "ContactID")
 
 
-def check(path: str) -> None:
+def check(path: str, quote_pages_have_sizes: bool) -> None:
     """Refuse an undocumented name, a name given twice, and a value of the wrong kind. `path` is what follows the base."""
     parts = path.strip("/").split("/")
     if len(parts) > 2:
         return  # attachments, history and the like have rules of their own
     allowed = _ALLOWED.get((request.method, parts[0] if len(parts) == 1 else f"{parts[0]}/*"), ())
+    if parts[0] == "Quotes" and not quote_pages_have_sizes:
+        allowed = tuple(one for one in allowed if one != "pageSize")
     for name, values in request.args.lists():
         if name not in allowed:
             raise bad_query(f"The parameter '{name}' is not known for {request.method} /{path}")

@@ -81,7 +81,7 @@ ALL: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("payment_currency", ("checked", "free"), "X§6.2 unverified: the payment account's currency equals the document's or the base currency"),
     ("quote_new_status", ("draft_or_sent", "draft_only"), "X§6.11 unverified: the statuses in which a quote may be created"),
     ("quote_draft_to_accepted", ("refused", "allowed"), "X§6.11, X§14.11: DRAFT to ACCEPTED"),
-    ("quote_page_size", ("accepted", "ignored"), "X§2.2, X§14.11: pageSize on quotes"),
+    ("quote_page_size", ("accepted", "ignored", "refused"), "X§2.2, X§14.11: pageSize on quotes"),
     ("quote_unit_places", ("2", "4"), "X§2.4, X§14.11: the places a quote's prices keep"),
     ("quote_tracking_by_name", ("yes", "no"), "X§6.4, X§14.11: tracking on quote lines by name, or only by option id"),
     ("quote_invoiced", ("nothing", "creates_invoice"), "X§6.11: INVOICED creates an invoice"),

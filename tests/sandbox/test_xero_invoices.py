@@ -528,3 +528,10 @@ def test_an_address_holds_only_what_xero_documents(api: Api, verb: str, path: st
     answer = api.call(verb, path, {} if verb != "GET" else None, **params)
 
     assert (answer.status_code, answer.json()["Type"]) == (400, "QueryParseException")
+
+
+def test_whether_quotes_take_a_size_of_page_is_an_open_fact(api: Api) -> None:
+    assert api.call("GET", "Quotes", page="1", pageSize="5").status_code == 200
+    turn(api, quote_page_size="refused")
+    assert api.call("GET", "Quotes", page="1", pageSize="5").status_code == 400
+    assert api.call("GET", "Quotes", page="1").status_code == 200

@@ -380,7 +380,7 @@ def test_many_quotes_take_few_calls(small_office: Office) -> None:
 OPEN = {
     "xero": {
         "quote_draft_to_accepted": ["allowed"],
-        "quote_page_size": ["ignored"],
+        "quote_page_size": ["ignored", "refused"],
         "quote_unit_places": ["4"],
         "quote_tracking_by_name": ["no"],
         "quote_new_status": ["draft_only"],
