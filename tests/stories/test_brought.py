@@ -130,6 +130,27 @@ def test_what_was_made_in_xero_is_not_overwritten_unless_somebody_says_so(office
     assert str(office.sandbox.xero.invoice(document.id).total) == "100.00"
 
 
+def test_keeping_what_xero_has_is_a_decision_too(office: PatientOffice) -> None:
+    alice = office.ready()
+    switch_on(alice)
+    document = made_there(office, "Harbour View Cafe", Status="DRAFT")
+    later(office)
+    (found,) = brought(office)
+    before = office.sandbox.xero.invoice(document.id).total
+    office.sandbox.xero.controls.calls.clear()
+
+    assert outcomes(office, alice.send(found["id"], keep="1")) == [("unchanged", None)]
+    assert outcomes(office, alice.send(found["id"])) == [("unchanged", None)]
+    assert writes(office) == []
+    assert office.sandbox.xero.invoice(document.id).total == before
+
+    # From then on what the CRM changes goes, and only that.
+    office.sandbox.bitrix24.portals["harbour"].change_invoice(found["id"], closedate=(office.now().date() + timedelta(days=40)).isoformat())
+    assert outcomes(office, alice.send(found["id"])) == [("updated", None)]
+    held = office.sandbox.xero.invoice(document.id)
+    assert (held.due_date, held.total) == (office.now().date() + timedelta(days=40), before)
+
+
 def test_a_brought_invoice_that_agrees_is_unchanged_and_says_why(office: PatientOffice) -> None:
     alice = office.ready()
     switch_on(alice)
