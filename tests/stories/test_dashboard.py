@@ -49,7 +49,7 @@ def test_what_is_done_what_failed_and_what_is_left(office: Office) -> None:
     heartbeat.beat(office.services, "three", heartbeat.SWEEP)
     assert "2 workers are at work" in dashboard(alice)
     assert "half within" in dashboard(alice)
-    assert 'hx-get="/app/dashboard/now" hx-trigger="every 5s' in html
+    assert 'hx-get="/app/dashboard/now" hx-trigger="every 5s' in html  # it renews itself
 
     alice.order(second)
     assert tile(dashboard(alice), "Waiting") == "0"
