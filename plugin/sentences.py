@@ -112,8 +112,8 @@ SENTENCES: dict[str, str | Counted] = {
     "next.try_again": _n("%(count)s piece of work is tried again. %(problem)s", "%(count)s pieces of work are tried again. %(problem)s"),
     # Before something is sent
     "batch.nothing_chosen": _("No invoice was chosen. Tick some, or choose “For all”."),
-    "note.contact_linked": _("Will be linked to the existing contact %(contact)s."),
-    "note.contact_new": _("The contact %(contact)s will be created in Xero."),
+    "note.contact_linked": _("Linked to the existing contact %(contact)s."),
+    "note.contact_new": _("New contact in Xero: %(contact)s."),
     "note.document_linked": _("Linked to the existing document %(number)s."),
     "note.expiry_stays": _("Xero keeps the expiry date %(day)s: it cannot be taken away from outside. Remove it in Xero."),
     "note.items_left_out": _("These items do not exist in Xero and are left out of the lines: %(items)s."),
@@ -145,6 +145,7 @@ SENTENCES: dict[str, str | Counted] = {
     "send.may_not_edit": _("You may see this invoice but not edit it, so you may not send it. Ask its owner or an administrator."),
     "send.may_not_see": _("You may not see this invoice, or it does not exist."),
     "send.negative_total": _("The total is negative (%(total)s %(currency)s). Xero takes that only as a credit note."),
+    "send.customer_unnamed": _("The customer has no name in Bitrix24, and Xero takes none without. Enter the name there, then send again."),
     "send.no_customer": _("The invoice has neither a company nor a contact. Choose the customer in the invoice."),
     "send.no_rows": _("The invoice has no products. Add at least one."),
     "send.number_taken": _("Xero already has another document with this number. Change the number, or set a prefix in the settings."),

@@ -54,6 +54,8 @@ def customers(services: Services, context: Ready, known: Sequence[Customer]) -> 
         names = [contact.name for contact in match.contacts]
         if match.kind == "single_name":
             told[subject] = {"code": "note.contact_linked", "params": {"contact": names[0]}}
+        elif match.kind == "none" and not clean_name(one.name):
+            told[subject] = Problem("send.customer_unnamed")
         elif match.kind == "none" and settings.create_contacts:
             told[subject] = {"code": "note.contact_new", "params": {"contact": one.name}}
         elif match.kind == "none":

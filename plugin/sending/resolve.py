@@ -115,7 +115,9 @@ class Resolver:
             if match.kind == "single_name":
                 one.note("note.contact_linked", contact=match.contacts[0].name)
         elif match.kind == "none":
-            if one.ready.settings.create_contacts:
+            if not clean_name(self._name(one)):
+                ended.append(Ended(one, Problem("send.customer_unnamed")))
+            elif one.ready.settings.create_contacts:
                 unknown.append(one)
             else:
                 ended.append(Ended(one, Problem("send.contact_missing", customer=self._name(one))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import update
 
 from plugin.models import Watermark
@@ -123,6 +124,16 @@ def test_a_contact_with_another_tax_number_is_a_refusal(office: Office) -> None:
     crm.change_invoice(crm_id, companyId=company)
 
     assert outcomes(office, alice.send(crm_id)) == [("refused", "send.contact_tax_differs")]
+
+
+@pytest.mark.parametrize("name", ["   ", "<>"])
+def test_a_customer_without_a_name_is_a_refusal_and_no_call(office: Office, name: str) -> None:
+    alice = office.ready()
+    crm_id = invoice_for(office, name)
+    office.sandbox.xero.controls.calls.clear()
+
+    assert outcomes(office, alice.send(crm_id)) == [("refused", "send.customer_unnamed")]
+    assert not [one for one in office.sandbox.xero.controls.calls if one.method == "PUT"]
 
 
 def test_where_creating_customers_is_switched_off_a_missing_one_is_a_refusal(office: Office) -> None:
