@@ -99,6 +99,7 @@ def _seen_unchanged(recorder: Recorder, one: Work, link: Link) -> None:
     if one.invoice is not None:
         held = recorder.links.get((link.portal_id, link.crm_kind, link.crm_id)) or recorder.tx.get_one(Link, link.id)
         see_crm(held, one.invoice, link)
+        held.settled_at = recorder.now
     if one.job.priority == jobs.PEOPLE or one.proved:
         order_write_back(recorder, one.job, link, anew=one.proved)
 
