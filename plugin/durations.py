@@ -19,8 +19,8 @@ GATHER = 0.1
 QUIET, TICK = 0.5, 0.5
 #: In a storm the window grows to this; no document is held longer than the last.
 QUIET_MOST, HOLD_MOST = 10.0, 60.0
-#: A portal's changes in so many seconds say whether there is a storm.
-STORM_LOOK = 10.0
+#: A portal's changes in so many seconds say whether there is a storm; those in the last few, whether one begins.
+STORM_LOOK, STORM_BEGINS = 10.0, 2.0
 #: While the first synchronisation runs nothing goes by itself.
 FIRST_RUN_LOOK = 10.0
 #: What changed in a portal is looked for so often, with so much overlap, where something goes by itself (RULES 32).

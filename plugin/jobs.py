@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Integer, and_, bindparam, case, exists, false, func, literal_column, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +22,7 @@ from plugin.models import Batch, BatchDocument, Job, RobotCall
 
 PEOPLE, EVENTS, BULK = 0, 1, 2
 CHUNK = 500
+_Id = TypeVar("_Id", int, str)
 
 SEND, PULL, INVOICED, WRITE_BACK, PREPARE, FIRST_RUN, NOTIFY = "send", "pull", "invoiced", "write_back", "prepare", "first_run", "notify"
 BRING, TROUBLE, ANSWER = "bring", "trouble", "answer"
@@ -291,7 +292,7 @@ def end_batches(tx: Transaction, batch_ids: Iterable[int], now: datetime) -> lis
     return ended
 
 
-def parts(numbers: Iterable[int]) -> Iterable[list[int]]:
+def parts(numbers: Iterable[_Id]) -> Iterable[list[_Id]]:
     """As many as one statement takes well."""
     every = list(numbers)
     return (every[start : start + CHUNK] for start in range(0, len(every), CHUNK))

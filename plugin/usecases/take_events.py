@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from plugin import durations, inbox, jobs
 from plugin.bitrix24.events import OFFLINE_EVENT
@@ -26,6 +26,8 @@ FOLLOWED = (INVOICE.name, QUOTE.name)
 CUSTOMERS = ("company", "contact", "requisite")
 #: One change of a person makes up to so many events: the invoice, its rows, what the portal computes from them.
 EVENTS_OF_A_CHANGE = 3
+#: Bitrix24 tells of our own writing within so many seconds of its end. Of a storm so many events are looked at.
+ECHO_LATE, STORM_EVENTS = 3.0, 1_000
 #: From so many changes a second on there is a storm (RULES 33).
 STORM = 3.0
 
@@ -123,15 +125,38 @@ def next_tick(at: datetime, pace: float = 1.0) -> datetime:
 
 
 def _changes_a_second(tx: Transaction, portal_id: int, now: datetime) -> float:
-    """How busy people are: documents named lately by an event that is not the echo of our own writing."""
-    since = now - timedelta(seconds=durations.STORM_LOOK)
+    """How busy people are: documents named lately by events that are not the echo of our own writing. A storm that begins shows in the last moments."""
     named = or_(*(Callback.subject.like(f"{kind}:%") for kind in FOLLOWED))
-    lately = (Callback.portal_id == portal_id, Callback.received_at >= since, named)
-    rows = tx.execute(select(Callback.subject, func.count().label("events")).where(*lately).group_by(Callback.subject))
-    counts: dict[str, int] = {row.subject: row.events for row in rows}
-    ours = _links(tx, portal_id, counts, Link.crm_updated_at >= since)
-    events = sum(count for subject, count in counts.items() if subject not in ours)
-    return float(max(len(counts.keys() - ours), events / EVENTS_OF_A_CHANGE)) / durations.STORM_LOOK
+    lately = (Callback.portal_id == portal_id, Callback.received_at >= now - timedelta(seconds=durations.STORM_LOOK), named)
+    told = tx.execute(select(Callback.subject, Callback.received_at).where(*lately).order_by(Callback.received_at.desc()).limit(STORM_EVENTS)).all()
+    written = _written(tx, portal_id, {subject for subject, _ in told}, now)
+    events = [(subject, at) for subject, at in reversed(told) if not echo_of_ours(at, written.get(subject, []))]
+    return max(_rate(events, now, seconds) for seconds in (durations.STORM_BEGINS, durations.STORM_LOOK))
+
+
+def _rate(events: Sequence[tuple[str, datetime]], now: datetime, seconds: float) -> float:
+    lately = [subject for subject, at in events if at >= now - timedelta(seconds=seconds)]
+    return max(len(set(lately)), len(lately) / EVENTS_OF_A_CHANGE) / seconds
+
+
+def echo_of_ours(at: datetime, writings: list[tuple[datetime, datetime]]) -> bool:
+    """Is this event the echo of one of our writings? Each has one echo (B§5), and is used up by it."""
+    mine = next((one for one in writings if one[0] <= at <= one[1] + timedelta(seconds=ECHO_LATE)), None)
+    if mine is not None:
+        writings.remove(mine)
+    return mine is not None
+
+
+def _written(tx: Transaction, portal_id: int, subjects: Iterable[str], now: datetime) -> dict[str, list[tuple[datetime, datetime]]]:
+    """When we wrote into these documents lately: since when each writing was due, and its end, or now."""
+    orders = {kind_of(subject).back_subject(crm_id_of(subject)): subject for subject in subjects}
+    lately = or_(Job.state == "running", Job.finished_at >= now - timedelta(seconds=durations.STORM_LOOK + ECHO_LATE))
+    found: dict[str, list[tuple[datetime, datetime]]] = {}
+    for part in jobs.parts(orders):
+        mine = (Job.portal_id == portal_id, Job.kind == jobs.WRITE_BACK, Job.subject.in_(part), lately)
+        for subject, due_at, finished_at in tx.execute(select(Job.subject, Job.run_at, Job.finished_at).where(*mine).order_by(Job.id)).all():
+            found.setdefault(orders[subject], []).append((due_at, finished_at or now))
+    return found
 
 
 def _hold(tx: Transaction, portal_id: int, told: Iterable[str], due: datetime, window: float, pace: float) -> None:
