@@ -242,10 +242,15 @@ def _stage_not_written(services: Services, link: Link, plan: documents.WriteBack
 
 def _tell_paid(services: Services, rest: PortalRest, kind: Kind, links: Iterable[Link]) -> None:
     """The trigger "Invoice paid in Xero", once in a document's life, after its fields show the payment."""
-    for link in {one.id: one for one in links if one.paid_trigger == "due"}.values():
-        robots.fire_paid(rest, kind.crm.type_id, link.crm_id)
-        with services.db.transaction() as tx:
-            tx.execute(update(Link).where(Link.id == link.id).values(paid_trigger="done").execution_options(synchronize_session=False))
+    due = {one.crm_id: one.id for one in links if one.paid_trigger == "due"}
+    if not due:
+        return
+    again = robots.fire_paid(rest, kind.crm.type_id, list(due))
+    heard = [link_id for crm_id, link_id in due.items() if crm_id not in again]
+    with services.db.transaction() as tx:
+        tx.execute(update(Link).where(Link.id.in_(heard)).values(paid_trigger="done").execution_options(synchronize_session=False))
+    for problem in again.values():
+        raise problem
 
 
 def _without_repeated_lines(rest: PortalRest, kind: Kind, plans: list[_Plan]) -> list[_Plan]:

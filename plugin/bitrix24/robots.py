@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,13 +112,12 @@ def answer(rest: Rest, event_token: str, values: Mapping[str, str], log: str) ->
     return True
 
 
-def fire_paid(rest: Rest, type_id: int, id_: int) -> None:
-    """Tell automation that this document is paid. True says only that it was heard: whether a stage moves is the portal's choice.
+def fire_paid(rest: Rest, type_id: int, ids: Sequence[int]) -> dict[int, Problem]:
+    """Tell automation that these documents are paid, in one request. Returns those that it has to be told again, and why.
 
-    A trigger that is not registered has no error code, and moves nothing either.
+    True says only that it was heard: whether a stage moves is the portal's choice. A trigger that is not registered has no
+    error code, and moves nothing either.
     """
-    try:
-        rest.call("crm.automation.trigger.execute", {"CODE": TRIGGER, "OWNER_TYPE_ID": type_id, "OWNER_ID": id_})
-    except Problem as problem:
-        if problem.retry.kind != "never":
-            raise
+    told = {f"t{id_}": ("crm.automation.trigger.execute", {"CODE": TRIGGER, "OWNER_TYPE_ID": type_id, "OWNER_ID": id_}) for id_ in ids}
+    reply = rest.batch(told)
+    return {id_: problem for id_ in ids if (problem := reply.errors.get(f"t{id_}")) is not None and problem.retry.kind != "never"}

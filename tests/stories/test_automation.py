@@ -315,9 +315,11 @@ def test_paid_in_xero_fires_the_trigger_once(office: Office) -> None:
     alice.fetch(crm_id)
     assert crm.automation.fired == []
     office.sandbox.xero.pay(document_of(office, crm_id).id)
-    office.sandbox.bitrix24.controls.fail("status", path="/rest/crm.automation.trigger.execute", method="POST", status=503)
-
-    alice.fetch(crm_id)
+    # Of the requests of this exchange the one that tells automation is the third after the order: where it stands, what it gets, that it is paid.
+    alice.order(crm_id, kind="pull")
+    office.sandbox.bitrix24.controls.fail("status", path="/rest/batch", method="POST", status=503, skip=2)
+    office.work()
+    assert office.sandbox.bitrix24.controls.faults == []
     alice.fetch(crm_id)
 
     assert crm.automation.fired == [(TRIGGER, INVOICE, crm_id)]
