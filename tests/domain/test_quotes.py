@@ -233,7 +233,9 @@ def test_by_itself_a_quote_follows_its_own_map() -> None:
     """Its stages are not those of invoices: what is not sent stays, a deletion goes only where there is something to delete."""
     settings = replace(QUOTE_SETTINGS, automatic="new")
     known = Known(seen="before", stage_id="SENT", changed_since=True)
-    assert judge(quote(), settings, None, reached=True) == "go"
+    assert judge(quote(), settings, None, reached=True) == "nothing"  # a person or a rule sends it first
+    assert judge(quote(), settings, known, reached=True) == "go"
+    assert judge(quote(stage="UC_OFF"), settings, known, reached=True) == "nothing"
     assert judge(quote(stage="UC_OFF"), settings, None, reached=True) == "nothing"
     assert judge(quote(stage="UC_GONE"), settings, None, reached=True) == "nothing"
     assert judge(quote(stage="UC_GONE"), settings, known, reached=True) == "go"
