@@ -325,6 +325,19 @@ class XeroLimits:
         except RedisError:
             return  # the slot's own lease runs out
 
+    def give_back_unused(self, slot: Slot) -> None:
+        """Return a slot of a call that was not made after all: it counts nowhere, and says nothing of what Xero allows."""
+        log, slots, state, app, _ = self._keys(slot.tenant)
+        with self._lock:
+            self._held.discard(slot)
+        try:
+            for key in (slots, log, app):
+                self._redis.zrem(key, slot.id)
+            if self._redis.hexists(state, "day"):
+                self._redis.hincrby(state, "day", 1)
+        except RedisError:
+            return  # the slot's own lease runs out
+
     def spend(self, tenant: str, purpose: str, share: float) -> bool:
         """May one more call of the day go to this purpose, which may have such a share of it? It is counted when it may. A problem without Redis."""
         seen = self.allowance(tenant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Boolean, and_, bindparam, case, or_, select, update
 
 from plugin import durations, jobs, latency, leases, sentences
-from plugin.bitrix24 import documents, people, robots
+from plugin.bitrix24 import documents, people
 from plugin.domain.problems import LATER, Problem
 from plugin.domain.settings import Settings
 from plugin.domain.statuses import next_stage
@@ -204,22 +204,22 @@ def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind:
             plans.append((job, plan, link))
     plans = _without_repeated_lines(rest, kind, plans)
     _announce_stages(services, plans)
-    outcomes = documents.write_back(rest, kind.crm, [plan for _, plan, _ in plans])
+    written = documents.write_back(rest, kind.crm, [plan for _, plan, _ in plans])
     seen: list[tuple[Link, documents.State | None]] = []
     for job, plan, link in plans:
-        problem = outcomes.get(plan.crm_id)
+        problem = written.problems.get(plan.crm_id)
         if problem is not None and problem.code == "bitrix24.not_found":
             problem = None
-        written = problem is None or problem.code in ("bitrix24.stage_refused", "bitrix24.field_missing")  # whatever else it said was written
+        shown = problem is None or problem.code in ("bitrix24.stage_refused", "bitrix24.field_missing")  # whatever else it said was written
         if link is not None and plan.stage_id and problem is not None:
             _stage_not_written(services, link, plan, current.get(link.crm_id))
-        if link is not None and written:
+        if link is not None and shown:
             seen.append((link, current.get(link.crm_id)))
         elif link is None:
             _forget_shown(services, portal_id, kind, plan.crm_id)
         done[job.id] = problem
     _remember(services, seen)
-    _tell_paid(services, rest, kind, links.values())
+    _told_paid(services, [link.id for link in links.values() if link.crm_id in written.heard])
     return done
 
 
@@ -240,17 +240,11 @@ def _stage_not_written(services: Services, link: Link, plan: documents.WriteBack
             held.crm_stage, held.stage_written = before.stage_id, ""
 
 
-def _tell_paid(services: Services, rest: PortalRest, kind: Kind, links: Iterable[Link]) -> None:
-    """The trigger "Invoice paid in Xero", once in a document's life, after its fields show the payment."""
-    due = {one.crm_id: one.id for one in links if one.paid_trigger == "due"}
-    if not due:
-        return
-    again = robots.fire_paid(rest, kind.crm.type_id, list(due))
-    heard = [link_id for crm_id, link_id in due.items() if crm_id not in again]
-    with services.db.transaction() as tx:
-        tx.execute(update(Link).where(Link.id.in_(heard)).values(paid_trigger="done").execution_options(synchronize_session=False))
-    for problem in again.values():
-        raise problem
+def _told_paid(services: Services, link_ids: Sequence[int]) -> None:
+    """Automation heard "Invoice paid in Xero" of these, once in a document's life."""
+    if link_ids:
+        with services.db.transaction() as tx:
+            tx.execute(update(Link).where(Link.id.in_(link_ids)).values(paid_trigger="done").execution_options(synchronize_session=False))
 
 
 def _without_repeated_lines(rest: PortalRest, kind: Kind, plans: list[_Plan]) -> list[_Plan]:
@@ -311,7 +305,8 @@ def _of_link(context: _Context, job: Job, link: Link, states: dict[int, document
         if exported and settings[1].stage_after_export not in ("", current.stage_id):
             stage = settings[1].stage_after_export
     log_line = payload.get("log")
-    if stage is None and log_line is None and link.written == shown_fingerprint(link) and not payload.get("anew"):
+    paid = link.paid_trigger == "due"
+    if stage is None and log_line is None and link.written == shown_fingerprint(link) and not payload.get("anew") and not paid:
         return None
     currency = link.currency
     fields: dict[str, Any] = {
@@ -331,7 +326,7 @@ def _of_link(context: _Context, job: Job, link: Link, states: dict[int, document
         who = context.name(job.acting_user)
         said = sentences.sentence(log_line["code"], {**log_line["params"], "who": who}, context.lang)
         line = (sentences.sentence("log.title", {}, context.lang), said)
-    return documents.WriteBack(link.crm_id, fields, stage, line)
+    return documents.WriteBack(link.crm_id, fields, stage, line, paid)
 
 
 def _remember(services: Services, written: Sequence[tuple[Link, documents.State | None]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,12 +112,10 @@ def answer(rest: Rest, event_token: str, values: Mapping[str, str], log: str) ->
     return True
 
 
-def fire_paid(rest: Rest, type_id: int, ids: Sequence[int]) -> dict[int, Problem]:
-    """Tell automation that these documents are paid, in one request. Returns those that it has to be told again, and why.
+def paid_command(type_id: int, id_: int) -> Command:
+    """Tell automation that this document is paid.
 
     True says only that it was heard: whether a stage moves is the portal's choice. A trigger that is not registered has no
     error code, and moves nothing either.
     """
-    told = {f"t{id_}": ("crm.automation.trigger.execute", {"CODE": TRIGGER, "OWNER_TYPE_ID": type_id, "OWNER_ID": id_}) for id_ in ids}
-    reply = rest.batch(told)
-    return {id_: problem for id_ in ids if (problem := reply.errors.get(f"t{id_}")) is not None and problem.retry.kind != "never"}
+    return "crm.automation.trigger.execute", {"CODE": TRIGGER, "OWNER_TYPE_ID": type_id, "OWNER_ID": id_}

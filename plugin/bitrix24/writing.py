@@ -11,6 +11,7 @@ from plugin.bitrix24.fields import BY_SHORT, Value, encoded
 from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.packing import groups
 from plugin.bitrix24.people import log_command
+from plugin.bitrix24.robots import paid_command
 from plugin.domain.problems import NEVER, Problem
 
 TRIALS = 20  # updates run automation; more would near the 60 s of a request (B§4.2)
@@ -26,31 +27,44 @@ class WriteBack:
     fields: Mapping[str, Value]
     stage_id: str | None = None
     log: tuple[str, str] | None = None
+    #: Automation hears that it is paid, after its fields say so.
+    paid: bool = False
 
     @property
     def weight(self) -> int:
         update = STAGE_WEIGHT if self.stage_id else bool(self.fields)
-        return update + bool(self.log)
+        return update + bool(self.log) + self.paid
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of each document, by its id, and of which automation has heard that they are paid."""
+
+    problems: Mapping[int, Problem | None]
+    heard: frozenset[int] = frozenset()
 
 
 def may_edit(rest: Rest, kind: CrmKind, ids: Iterable[int], stamp: str) -> dict[int, Problem | None]:
     """Write "Xero: sending" as this person: the one way to learn whether they may edit (B§11.2). None means yes."""
     found: dict[int, Problem | None] = {}
     for group in groups(dict.fromkeys(ids), TRIALS):
-        found |= _write(rest, kind, [WriteBack(id_, {"xero_sending": stamp}) for id_ in group])
+        found |= _write(rest, kind, [WriteBack(id_, {"xero_sending": stamp}) for id_ in group]).problems
     return found
 
 
-def write_back(rest: Rest, kind: CrmKind, items: Sequence[WriteBack]) -> dict[int, Problem | None]:
-    """Write results, packed. A refused stage costs only the stage: the fields are written all the same. Safe to repeat, log lines apart."""
+def write_back(rest: Rest, kind: CrmKind, items: Sequence[WriteBack]) -> Written:
+    """Write results, packed. A refused stage costs only the stage: the fields are written all the same. Safe to repeat, log lines and payments apart."""
     found: dict[int, Problem | None] = {}
+    heard: frozenset[int] = frozenset()
     for request in _requests(items):
-        found |= _write(rest, kind, request)
-    again = [replace(one, stage_id=None, log=None) for one in items if one.stage_id and one.fields and _is_stage(found[one.crm_id])]
+        written = _write(rest, kind, request)
+        found |= written.problems
+        heard |= written.heard
+    again = [replace(one, stage_id=None, log=None, paid=False) for one in items if one.stage_id and one.fields and _is_stage(found[one.crm_id])]
     for request in _requests(again):
-        for id_, problem in _write(rest, kind, request).items():
+        for id_, problem in _write(rest, kind, request).problems.items():
             found[id_] = problem or found[id_]
-    return found
+    return Written(found, heard)
 
 
 def _is_stage(problem: Problem | None) -> bool:
@@ -68,24 +82,29 @@ def _requests(items: Iterable[WriteBack]) -> Iterator[list[WriteBack]]:
         yield request
 
 
-def _write(rest: Rest, kind: CrmKind, request: list[WriteBack]) -> dict[int, Problem | None]:
+def _write(rest: Rest, kind: CrmKind, request: list[WriteBack]) -> Written:
     commands: dict[str, Command] = {}
     for number, one in enumerate(request):
         if one.fields or one.stage_id:
             commands[f"u{number}"] = ("crm.item.update", _update(kind, one))
         if one.log:
             commands[f"l{number}"] = log_command(kind.type_id, one.crm_id, *one.log)
+        if one.paid:
+            commands[f"t{number}"] = paid_command(kind.type_id, one.crm_id)
     if not commands:
-        return {one.crm_id: None for one in request}
+        return Written({one.crm_id: None for one in request})
     reply = rest.batch(commands)
-    return {
-        one.crm_id: _outcome(kind, one, reply.errors.get(f"u{number}"), reply.results.get(f"u{number}")) or _line_lost(reply.errors.get(f"l{number}"))
-        for number, one in enumerate(request)
-    }
+    found: dict[int, Problem | None] = {}
+    for number, one in enumerate(request):
+        outcome = _outcome(kind, one, reply.errors.get(f"u{number}"), reply.results.get(f"u{number}"))
+        found[one.crm_id] = outcome or _extra_lost(reply.errors.get(f"l{number}")) or _extra_lost(reply.errors.get(f"t{number}"))
+    # A trigger that the portal will never take has no error code of its own, and is not told again.
+    unheard = {one.crm_id for number, one in enumerate(request) if _extra_lost(reply.errors.get(f"t{number}")) is not None}
+    return Written(found, frozenset(one.crm_id for one in request if one.paid) - unheard)
 
 
-def _line_lost(problem: Problem | None) -> Problem | None:
-    """A line in the history is an extra: a portal that will never take it (an old one, a narrow scope) has its fields all the same."""
+def _extra_lost(problem: Problem | None) -> Problem | None:
+    """A line in the history, or a word to automation, is an extra: a portal that will never take it has its fields all the same."""
     return problem if problem is not None and problem.retry.kind != "never" else None
 
 

@@ -113,7 +113,7 @@ class Flight:
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
             plan = self._next(waiting)
             if plan is None or plan.call is None:
-                self.services.xero_limits.give_back(slot, minute_left=None, day_left=None)
+                self.services.xero_limits.give_back_unused(slot)
                 return None
             call, plan.token = plan.call, token
             concern = About(_documents(call.elements), self.books.organisation_id, time.monotonic() - plan.ready_at)

@@ -108,6 +108,11 @@ class Limits:
             max(0, APP_MINUTE - self.app.used(now, self._rolling("minute_window"))),
         )
 
+    def begin_day(self) -> None:
+        """Every organisation's day begins again, with nothing used."""
+        for one in self.allowances.values():
+            one.day = Meter(DAY_SECONDS, self._now())
+
     def leave(self, tenant_id: str, minute: int | None = None, day: int | None = None) -> None:
         """A lever: so many calls are left in this window."""
         one, now = self.of(tenant_id), self._now()

@@ -447,7 +447,7 @@ def test_results_are_written_and_read_back(sandbox: Sandbox, harbour: Portal) ->
         "xero_paid_on": date(2026, 8, 21),
         "xero_synced": datetime(2026, 8, 21, 10, tzinfo=UTC),
     }
-    assert write_back(here, INVOICE, [WriteBack(id_, values, "DT31_3:P", ("Xero", "Paid in full"))]) == {id_: None}
+    assert write_back(here, INVOICE, [WriteBack(id_, values, "DT31_3:P", ("Xero", "Paid in full"))]).problems == {id_: None}
     invoice = read_documents(here, INVOICE, [id_], as_admin=True, details=False).documents[id_]
     assert invoice.stage_id == "DT31_3:P"
     assert invoice.fields == {
@@ -458,7 +458,7 @@ def test_results_are_written_and_read_back(sandbox: Sandbox, harbour: Portal) ->
         "xero_synced": "2026-08-21T10:00:00+00:00",
     }
     assert len([one for one in harbour.timeline_of(id_) if one.get("text") == "Paid in full"]) == 1
-    assert write_back(here, INVOICE, [WriteBack(id_, dict.fromkeys(values))]) == {id_: None}
+    assert write_back(here, INVOICE, [WriteBack(id_, dict.fromkeys(values))]).problems == {id_: None}
     assert read_documents(here, INVOICE, [id_], as_admin=True, details=False).documents[id_].fields == {}
 
 
@@ -468,7 +468,7 @@ def test_a_refused_stage_leaves_the_fields_written(sandbox: Sandbox, harbour: Po
     here = rest(sandbox)
     harbour.users[ALICE].may_finish = False
     id_ = next(id_ for id_, one in harbour.invoices.items() if one["stageId"] == "DT31_3:N")
-    problem = write_back(here, INVOICE, [WriteBack(id_, {"xero_id": "6f5e"}, "DT31_3:P")])[id_]
+    problem = write_back(here, INVOICE, [WriteBack(id_, {"xero_id": "6f5e"}, "DT31_3:P")]).problems[id_]
     assert problem is not None
     assert (problem.code, problem.params["id"], problem.params["stage"]) == ("bitrix24.stage_refused", id_, "DT31_3:P")
     assert harbour.user_field_values(id_)["UF_CRM_SMART_INVOICE_XERO_ID"] == "6f5e"
@@ -476,7 +476,7 @@ def test_a_refused_stage_leaves_the_fields_written(sandbox: Sandbox, harbour: Po
 
 def test_a_deleted_invoice_does_not_spoil_its_neighbours(sandbox: Sandbox, harbour: Portal) -> None:
     id_ = min(harbour.invoices)
-    found = write_back(rest(sandbox), INVOICE, [WriteBack(999_999, {"xero_id": "a"}), WriteBack(id_, {"xero_id": "b"})])
+    found = write_back(rest(sandbox), INVOICE, [WriteBack(999_999, {"xero_id": "a"}), WriteBack(id_, {"xero_id": "b"})]).problems
     assert found[999_999] is not None
     assert (found[999_999].code, found[id_]) == ("bitrix24.not_found", None)
 

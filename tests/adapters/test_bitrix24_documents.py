@@ -456,7 +456,7 @@ def test_values_are_written_as_bitrix24_reads_them(mock: responses.RequestsMock)
         "xero_error": None,
         "xero_url": "https://go.xero.com/?a=1&b=2",
     }
-    assert write_back(books.attach(mock), INVOICE, [WriteBack(12, values, "DT31_11:P", ("Paid", "100.50 NZD"))]) == {12: None}
+    assert write_back(books.attach(mock), INVOICE, [WriteBack(12, values, "DT31_11:P", ("Paid", "100.50 NZD"))]).problems == {12: None}
     assert books.asked("crm.item.update")[0]["fields"] == {
         f"{UF}XERO_PAID": "100.50|NZD",
         f"{UF}XERO_PAID_ON": "2026-08-21",
@@ -472,13 +472,34 @@ def test_a_portal_that_takes_no_lines_in_the_history_has_its_fields_all_the_same
     books = Books()
     del books.methods["crm.timeline.logmessage.add"]
     rest = books.attach(mock)
-    assert write_back(rest, INVOICE, [WriteBack(12, {"xero_number": "B-12"}, log=("Xero", "Created"))]) == {12: None}
+    assert write_back(rest, INVOICE, [WriteBack(12, {"xero_number": "B-12"}, log=("Xero", "Created"))]).problems == {12: None}
     assert books.asked("crm.item.update")[0]["fields"] == {f"{UF}XERO_NUMBER": "B-12"}
+
+
+def test_automation_hears_that_documents_are_paid_behind_their_fields_and_again_where_it_could_not(mock: responses.RequestsMock) -> None:
+    books = Books()
+
+    def execute(params: dict[str, Any]) -> bool:
+        if params["OWNER_ID"] == "2":
+            raise Refusal("OPERATION_TIME_LIMIT")
+        return True
+
+    rest = books.attach(mock)
+    paid = [WriteBack(id_, {"xero_id": "g"}, "DT31_11:P", paid=True) for id_ in (1, 2)]
+    assert write_back(rest, INVOICE, paid).heard == {1, 2}  # a portal without the method is not asked again
+    books.methods["crm.automation.trigger.execute"] = execute
+    written = write_back(rest, INVOICE, paid)
+    assert written.heard == {1}
+    assert written.problems[1] is None
+    assert written.problems[2] is not None
+    assert (written.problems[2].code, written.problems[2].retry.kind) == ("bitrix24.operating_limit", "after")
+    assert len(books.requests) == 2
+    assert books.asked("crm.automation.trigger.execute")[-1] == {"CODE": "tallybridge_paid", "OWNER_TYPE_ID": "31", "OWNER_ID": "2"}
 
 
 def test_a_refused_stage_costs_only_the_stage(mock: responses.RequestsMock) -> None:
     books = Books()
-    found = write_back(books.attach(mock), INVOICE, [WriteBack(1, {"xero_id": "g"}, "DT31_11:LOCKED"), WriteBack(2, {"xero_id": "g"}, "DT31_11:P")])
+    found = write_back(books.attach(mock), INVOICE, [WriteBack(1, {"xero_id": "g"}, "DT31_11:LOCKED"), WriteBack(2, {"xero_id": "g"}, "DT31_11:P")]).problems
     assert found[1] is not None
     assert (found[1].code, found[1].params["stage"], found[1].params["text"]) == ("bitrix24.stage_refused", "DT31_11:LOCKED", "You may not move it there")
     assert found[2] is None
@@ -487,5 +508,5 @@ def test_a_refused_stage_costs_only_the_stage(mock: responses.RequestsMock) -> N
 
 def test_nothing_to_write_asks_nothing(mock: responses.RequestsMock) -> None:
     books = Books()
-    assert write_back(books.attach(mock), INVOICE, [WriteBack(1, {})]) == {1: None}
+    assert write_back(books.attach(mock), INVOICE, [WriteBack(1, {})]).problems == {1: None}
     assert books.requests == []

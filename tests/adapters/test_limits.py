@@ -63,6 +63,18 @@ def test_without_headers_bulk_waits_a_minute_and_a_person_does_not(limits: XeroL
     assert isinstance(limits.take(organisation, "people"), Slot)
 
 
+def test_a_slot_that_was_not_used_counts_nowhere_and_says_nothing(limits: XeroLimits) -> None:
+    organisation = tenant()
+    for _ in range(3):
+        limits.give_back_unused(taken(limits, organisation, "bulk"))  # nothing is blind, nothing flies
+    known(limits, organisation)
+    for _ in range(70):
+        limits.give_back_unused(taken(limits, organisation))
+    seen = limits.allowance(organisation)
+    assert seen is not None
+    assert (seen.day, seen.minute) == (4000, 59)
+
+
 def test_bulk_holds_four_and_leaves_the_fifth_to_people(limits: XeroLimits) -> None:
     organisation = tenant()
     known(limits, organisation)
