@@ -130,7 +130,7 @@ class CallLog:
             try:
                 with self._db.transaction() as tx:
                     tx.execute(insert(Exchange), self._rows(line))
-            except SQLAlchemyError:
+            except Exception:  # whatever it is, the next line may be well, and this thread goes on
                 self.lost += 1
         log.info("the call log met %s", type(error).__name__)
 

@@ -123,14 +123,19 @@ def body(raw: bytes) -> str:
         read = json.loads(raw)
     except (ValueError, RecursionError):
         return f"({len(raw)} bytes that are no JSON)"
-    return json.dumps(_kept("", read, 0), ensure_ascii=False, indent=1)[:LONGEST]
+    return _storable(json.dumps(_kept("", read, 0), ensure_ascii=False, indent=1)[:LONGEST])
 
 
 def address(url: str) -> str:
     """Path and query as they may be kept."""
     parts = urlsplit(url)
     shown = [f"{name}={value if name.lower() in _STEERING else '…'}" for name, value in parse_qsl(parts.query, keep_blank_values=True)]
-    return unquote(parts.path) + (f"?{'&'.join(shown)}" if shown else "")
+    return _storable(unquote(parts.path) + (f"?{'&'.join(shown)}" if shown else ""))
+
+
+def _storable(text: str) -> str:
+    """What no database keeps is left out: halves of characters, as in a cut emoji, and NUL."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def sentence(text: str) -> str:

@@ -108,9 +108,11 @@ class Demo:
     def __init__(self, tree: Tree, *options: str, command: tuple[str, ...] = (sys.executable, "run.py", "demo", "--no-setup")) -> None:
         self.tree = tree
         environment = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "MAKELEVEL", "MAKEFLAGS")}
+        as_usual = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # children of tests under nohup would ignore it, and mean it
         self.process = subprocess.Popen(
             [*command, *options], cwd=tree.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
+        signal.signal(signal.SIGHUP, as_usual)
         self._lines: queue.Queue[str] = queue.Queue()
         self.seen: list[str] = []
         self._reader = threading.Thread(target=self._read)

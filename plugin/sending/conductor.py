@@ -34,6 +34,8 @@ from plugin.xero.resource import WRITE_MOST
 log = logging.getLogger("plugin.sending")
 
 SEND_MOST = 1_000
+#: A click or a change waits for no call in flight, as long as Xero takes another call beside it; the outer one is recorded when the inner ones are.
+NESTED_MOST = 3
 PULL_MOST = 10_000
 KINDS = (jobs.SEND, jobs.PULL, jobs.INVOICED, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER)
 #: Work that is due so soon is rung for by whoever looked last; the sweep rings for what lies further ahead.
@@ -102,7 +104,8 @@ class _Turn:
         self.services, self.organisation_id, self.bell, self.fence = services, organisation_id, bell, fence
         self.should_stop = should_stop
         self.flight: Flight | None = None
-        self.nested = False
+        #: How many rounds of people and news are under way inside calls of others.
+        self.nested = 0
         self.until = time.monotonic() + durations.TURN / services.config.pace
         self.lane: Lane = "people"
         self.ahead: _Run | None = None
@@ -315,16 +318,16 @@ class _Turn:
         return self.flight
 
     def _between(self) -> None:
-        """Between two calls of a bulk run: people and news go first, in a round of their own; then the next run is read ahead."""
-        if self.nested:
+        """While calls are in flight: people and news go at once, in a round of their own; then the next run is read ahead."""
+        if self.nested == NESTED_MOST:
             return
         lane = self.lane
-        self.nested = True
+        self.nested += 1
         try:
             self._people_first()
         finally:
-            self.nested, self.lane = False, lane
-        if lane == "bulk" and self.ahead is None and not self._over():
+            self.nested, self.lane = self.nested - 1, lane
+        if lane == "bulk" and self.nested == 0 and self.ahead is None and not self._over():
             self.ahead = self._begin(jobs.BULK)
 
     def _put_back(self, job_ids: list[int], problem: Problem) -> None:

@@ -175,10 +175,12 @@ def test_an_opening_with_a_token_of_before_the_uninstall_opens_nothing(office: O
 def test_the_stranger_is_not_touched(office: Office) -> None:
     office.ready()
     bob = office.install("stranger")
+    office.services.call_log.flush()
     before = rows_of_portal(office, bob.portal_id)
 
     uninstall(office, clean=True)
 
+    office.services.call_log.flush()
     assert rows_of_portal(office, bob.portal_id) == before
     assert bob.get("/app/").status_code == 200
     assert post_opening(office, "/bitrix24/app", "stranger").status_code == 200

@@ -24,6 +24,13 @@ PERSONAL = (
 SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcdefghijklmnopqrstuvwxyz0123456789"
 
 
+def test_what_no_database_keeps_is_left_out() -> None:
+    assert json.loads(redaction.body(b'{"Status": "a\\ud83d", "Total": 1}'))["Total"] == 1
+    for kept in (redaction.body(b'{"Status": "a\\ud83d\\u0000"}'), redaction.address("https://x.example/a%00b%ed%a0%bd")):
+        kept.encode()
+        assert "\0" not in kept
+
+
 def xero_invoice() -> dict[str, object]:
     return {
         "InvoiceID": "8694c9c5-7097-4449-a708-b8c1982921a4",
