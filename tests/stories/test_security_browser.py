@@ -137,7 +137,7 @@ def hostile_names_are_words(walk: Walk) -> None:
     for contact in xero.contacts()[:3]:
         contact.name = f"Xero {EVIL} {contact.name}"
     walk.set_up()
-    expect(walk.app.get_by_text("customers linked")).to_be_visible(timeout=30_000)
+    expect(walk.app.get_by_text("customers linked")).to_be_visible(timeout=60_000)
     walk.app.get_by_role("link", name="Invoices", exact=True).click()
     expect(walk.app.get_by_text("window.tbHacked=1").first).to_be_visible()
     walk.tick(number)
