@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,20 +48,6 @@ APP = """<!doctype html><html lang=en><title>App</title><body><h1>App</h1><pre i
   } catch (error) { say("error", String(error)); }
 })();
 </script>"""
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.stop()
-
-
-@pytest.fixture
-def served(running: Served) -> Served:
-    running.reset()
-    running.session.cookies.clear()
-    return running
 
 
 @pytest.mark.parametrize("portal", ["harbour", "stranger", "onpremise", "oldinvoices", "westcoast"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,19 +10,6 @@ from sandbox.bitrix24.money import normalise, shown
 from tests.sandbox.bitrix24_served import Served
 
 INVOICE = {"entityTypeId": 31}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.stop()
-
-
-@pytest.fixture
-def served(running: Served) -> Served:
-    running.reset()
-    return running
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,19 +11,6 @@ from sandbox.bitrix24.automation import Binding
 from tests.sandbox.bitrix24_served import Served
 
 UPDATE = "ONCRMDYNAMICITEMUPDATE_31"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.stop()
-
-
-@pytest.fixture
-def served(running: Served) -> Served:
-    running.reset()
-    return running
 
 
 def bind(served: Served, event: str = UPDATE, token: str = "", **more: object) -> None:

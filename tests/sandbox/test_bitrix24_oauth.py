@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.sandbox.bitrix24_served import Served
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.stop()
-
-
-@pytest.fixture
-def served(running: Served) -> Served:
-    running.reset()
-    return running
 
 
 def test_a_refresh_gives_a_new_pair_and_ends_the_old_refresh_token(served: Served) -> None:

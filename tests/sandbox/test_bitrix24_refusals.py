@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,19 +22,6 @@ def _field(**more: str) -> dict[str, Any]:
 
 def _robot(**more: Any) -> dict[str, Any]:
     return {"CODE": "one", "HANDLER": "{app}", "NAME": "One", **more}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.stop()
-
-
-@pytest.fixture
-def served(running: Served) -> Served:
-    running.reset()
-    return running
 
 
 REFUSALS: list[tuple[str, str, dict[str, Any], int, int, object]] = [

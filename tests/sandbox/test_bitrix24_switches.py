@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,13 +22,6 @@ ELSEWHERE = {
     "dynamic_event_names", "rows_fire_update", "event_auth_type_token", "rows_array_rights", "zero_tax_float", "timeline_comment_entity", "catalog_list_shape",
     "batch_unresolved", "batch_over_length", "old_invoices_answer", "limits", "account_number_writable", "company_list_includes_mine", "event_order",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Served]:
-    served = Served()
-    yield served
-    served.stop()
 
 
 def handler(served: Served, path: str = "events") -> str:
