@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def create_app(config: Config, services: Services | None = None) -> Flask:
-    """The application for this configuration. `services` replaces the real parts in tests that need another clock."""
+    """The application for this configuration. `services` replaces the real parts, such as the clock."""
     # Imports stand here so that `import plugin.domain` loads neither Flask nor SQLAlchemy.
     from flask import Flask
     from flask_migrate import Migrate

@@ -94,14 +94,17 @@ def _unused(session: Session, organisation_id: int) -> set[str]:
 def _is_due(beat: Beat, mark: Watermark | None, organisation: Organisation, now: datetime, day_max: int | None, pace: float) -> bool:
     if mark is None:
         return False
-    if mark.due_at is not None:
-        return mark.due_at <= now
-    if mark.read_at is None:
-        return True
-    since = (now - mark.read_at).total_seconds() * pace
-    if beat.nightly:
+    if beat.nightly and mark.due_at is None and mark.read_at is not None:
+        since = (now - mark.read_at).total_seconds() * pace
         return since >= 1.5 * beat.every or (since >= beat.every / 2 and _is_night(organisation, now))
-    return since >= beat.interval(organisation.unheard >= MISSES, day_max)
+    return (_turn(beat, mark, organisation, day_max, pace) or now) <= now
+
+
+def _turn(beat: Beat, mark: Watermark, organisation: Organisation, day_max: int | None, pace: float) -> datetime | None:
+    """When it is this list's turn: as somebody asked, or an interval after its last reading. Nothing where it was never read: at once."""
+    if mark.due_at is not None or mark.read_at is None:
+        return mark.due_at
+    return mark.read_at + timedelta(seconds=beat.interval(organisation.unheard >= MISSES, day_max) / pace)
 
 
 def next_reading(services: Services, session: Session, organisation_id: int) -> datetime | None:
@@ -111,15 +114,9 @@ def next_reading(services: Services, session: Session, organisation_id: int) -> 
     if organisation is None or INVOICE.watermark not in marks or connection_of(session, organisation_id) is None:
         return None
     left = services.xero_limits.allowance(organisation.tenant_id)
-    unused = _unused(session, organisation_id)
-    times = []
-    for name, beat in BEATS.items():
-        mark = marks.get(name)
-        if mark is None or name in unused or beat.nightly:
-            continue
-        interval = beat.interval(organisation.unheard >= MISSES, left.day_most if left is not None else None)
-        times.append(mark.due_at or (mark.read_at or organisation.checked_at or services.now()) + timedelta(seconds=interval / services.config.pace))
-    return min(times, default=None)
+    day_max, now, unused = left.day_most if left is not None else None, services.now(), _unused(session, organisation_id)
+    wanted = {name: beat for name, beat in BEATS.items() if name in marks and not beat.nightly and name not in unused}
+    return min((_turn(beat, marks[name], organisation, day_max, services.config.pace) or now for name, beat in wanted.items()), default=None)
 
 
 def begin(tx: Transaction, organisation_id: int, now: datetime) -> None:

@@ -112,9 +112,10 @@ class Flight:
             if isinstance(slot, Wait):
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
             plan = self._next(waiting)
-            if plan is None or plan.call is None:
+            if plan is None:
                 self.services.xero_limits.give_back_unused(slot)
                 return None
+            assert plan.call is not None
             call, plan.token = plan.call, token
             concern = About(_documents(call.elements), self.books.organisation_id, time.monotonic() - plan.ready_at)
             flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key, concern)] = plan
