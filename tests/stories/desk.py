@@ -20,7 +20,15 @@ _AXE = "axe.run(document, {resultTypes: ['violations']}).then(all => all.violati
 _OVER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
+_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))"
+
 D = TypeVar("D", bound="Desk")
+
+
+def until_drawn(page: Page, frame: Frame) -> None:
+    """Until the browser has drawn a frame whose height changed: before that it gives a press to the page around it, where a person sees no button yet."""
+    for place in (page, frame, page):
+        place.evaluate(_DRAWN)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from plugin import heartbeat, jobs
 from plugin.models import Job
-from tests.stories.desk import WIDTHS, Desk, at_desk
+from tests.stories.desk import WIDTHS, Desk, at_desk, until_drawn
 from tests.stories.main_story import approve, change_quantity, document_of, sendable, without_customer
 from tests.stories.office import Person
 from tests.stories.seen import deliver, ring
@@ -101,6 +101,11 @@ def before_it_is_connected(desk: Desk) -> Iterator[str]:
     desk.app.locator(".stepper").wait_for()
 
 
+def go_on(desk: Desk) -> None:
+    until_drawn(desk.page, desk.frame())
+    desk.app.locator(".save-bar .primary").click()
+
+
 def wizard(desk: Desk) -> Iterator[str]:
     for step in (1, 2, 3, 4, 5):
         expect(desk.app.locator(f".stepper li:nth-child({step}).current")).to_have_count(1)
@@ -108,7 +113,7 @@ def wizard(desk: Desk) -> Iterator[str]:
         if step == 1:
             chosen = desk.app.locator("#start_date").input_value()
             desk.app.locator("#start_date").fill("")
-            desk.app.locator(".save-bar .primary").click()
+            go_on(desk)
             desk.app.locator(".notice.red").wait_for()
             yield "set-up, with a fault"
             desk.app.locator("#start_date").fill(chosen)
@@ -117,9 +122,7 @@ def wizard(desk: Desk) -> Iterator[str]:
             desk.app.get_by_role("combobox").first.press("ArrowDown")
             yield "set-up, a list of accounts"
             desk.app.get_by_role("combobox").first.press("Escape")
-        if step < 5:
-            desk.app.locator(".save-bar .primary").click()
-    desk.app.locator(".save-bar .primary").click()
+        go_on(desk)
     desk.app.locator("#first-sync").wait_for()
     yield "first synchronisation, running"
     desk.office.work()

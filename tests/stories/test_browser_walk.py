@@ -13,6 +13,7 @@ from sandbox.serve import Sandbox
 from sandbox.settings import SandboxSettings
 from tests.running import Running, free_port
 from tests.services import Databases
+from tests.stories.desk import until_drawn
 
 WIDTHS = (1280, 768, 390)
 
@@ -85,10 +86,7 @@ class Walk:
             found = frame.evaluate("axe.run(document, {resultTypes: ['violations']}).then(all => all.violations.map(one => one.id + ': ' + one.nodes[0].html))")
             assert found == [], f"{where} at {width}: {found}"
         self.page.set_viewport_size({"width": 1280, "height": 900})
-        # Where the browser has not drawn the frame in its new place yet, a press by coordinates lands beside it; a person sees where they press.
-        drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))"
-        for place in (self.page, self.frame, self.page):
-            place.evaluate(drawn)
+        until_drawn(self.page, self.frame)
 
     def tick(self, *numbers: str) -> None:
         for number in numbers:
