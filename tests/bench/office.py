@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from redis import Redis
 from sqlalchemy import create_engine, text
 
 from plugin.db import full_url
@@ -43,6 +44,7 @@ class Office:
             self.webhook_key: str = told["webhook_key"]
             self.pace = options.pace
             self.engine = create_engine(full_url(database_url))
+            self.redis = Redis.from_url(redis_url)
             self.running = Running(told["environment"] | {"TALLYBRIDGE_PACE": str(options.pace)}, database_url, redis_url, port, folder, workers)
         except BaseException:
             self.close()
