@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from redis import Redis
@@ -25,6 +26,8 @@ log = logging.getLogger("plugin.bells")
 LANES = {"organisation": "bells", "portal": "bells-portal", "inbox": "bells-inbox"}
 ANSWER = "plugin.worker.answer"
 GAP_SECONDS = 0.05
+#: A bell waits for its worker behind those of all other portals; one that waited so long had none, and the sweep rings anew.
+WAITS_MOST = 3600
 
 
 class Bells:
@@ -40,12 +43,29 @@ class Bells:
 
     def others_wait(self, bell: str) -> bool:
         """Does anybody but this bell wait for a worker of its lane? Then a turn ends when its time is over."""
-        kind = bell.partition(":")[0]
         try:
-            waiting: Any = self._redis.lrange(f"rq:queue:{LANES[kind]}", 0, 99)
+            return bool(self._waiting_in(LANES[bell.partition(":")[0]], 100) - {_name(bell)})
         except RedisError:
             return True
-        return any(one.decode().rpartition("-")[0] != _name(bell) for one in waiting)
+
+    def ring_again(self, bells: Iterable[str]) -> None:
+        """Ring for each of these of which no bell waits for a worker.
+
+        Where a thousand portals have work, workers are behind for longer than until the next sweep: a bell more for each
+        of them at every sweep would be most of what workers answer.
+        """
+        try:
+            waiting = set().union(*(self._waiting_in(queue) for queue in LANES.values()))
+        except RedisError:
+            return  # nothing can be rung either; the next sweep tries again
+        for bell in bells:
+            if _name(bell) not in waiting:
+                self.ring(bell)
+
+    def _waiting_in(self, queue: str, most: int = 0) -> set[str]:
+        """The names of the bells in a queue, of the first `most` or of all."""
+        ids: Any = self._redis.lrange(f"rq:queue:{queue}", 0, most - 1)
+        return {one.decode().rpartition("-")[0] for one in ids}
 
     def ring(self, bell: str, after: float = 0.0) -> None:
         """Wake a worker for this id, at once or after so many seconds; of several moments the earliest holds.
@@ -94,7 +114,7 @@ class Bells:
 
     def _send(self, queue: Queue, bell: str) -> None:
         try:
-            queue.enqueue(ANSWER, bell, job_id=f"{_name(bell)}-{uuid.uuid4().hex}", result_ttl=0, failure_ttl=3600, ttl=60, job_timeout=-1)
+            queue.enqueue(ANSWER, bell, job_id=f"{_name(bell)}-{uuid.uuid4().hex}", result_ttl=0, failure_ttl=3600, ttl=WAITS_MOST, job_timeout=-1)
         except RedisError as error:
             log.warning("bell %s was not heard: %s", bell, type(error).__name__)
 

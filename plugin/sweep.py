@@ -81,8 +81,7 @@ def ring_again(services: Services) -> None:
         due = session.scalars(select(Job.bell).where(Job.state == "waiting", Job.run_at <= late).distinct()).all()
         running = session.scalars(select(Job.bell).where(Job.state == "running").distinct()).all()
         told = inbox.bells_of_open(session, late)
-    for bell in {*due, *running, *told}:
-        services.bells.ring(bell)
+    services.bells.ring_again({*due, *running, *told})
 
 
 def look(services: Services) -> None:
