@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from plugin import activity, durations, inbox, jobs
 from plugin.bitrix24 import documents, offline, placements
@@ -17,7 +18,7 @@ from plugin.db import Transaction
 from plugin.domain.settings import Settings
 from plugin.kinds import INVOICE, KINDS, Kind
 from plugin.models import Connection, Link, Portal, Watch
-from plugin.portals import Ready, ready
+from plugin.portals import Ready, current_settings, ready
 from plugin.services import Services
 from plugin.talking import PortalRest, service_rest
 from plugin.usecases import take_events
@@ -28,10 +29,11 @@ _OPEN = ("DRAFT", "SUBMITTED", "AUTHORISED", "SENT")
 
 
 def order_due(services: Services) -> None:
-    """Order the sweeps and checks whose time has come. Called every few seconds; what is not due costs one small read."""
+    """Order the checks whose time has come, and the sweeps where anything runs by itself. Called every few seconds; what is not due costs one small read."""
     now = services.now()
     with services.db.reading() as session:
-        served = session.scalars(select(Connection.portal_id).where(Connection.ended_at.is_(None), Connection.problem.is_(None))).all()
+        healthy = select(Connection.portal_id, Connection.organisation_id).where(Connection.ended_at.is_(None), Connection.problem.is_(None))
+        served = dict(session.execute(healthy).all())
         watched = {one.portal_id: one for one in session.scalars(select(Watch))}
     due = [number for number in served if (one := watched.get(number)) is None or min(_times(one)) <= now]
     for portal_id in due:
@@ -42,10 +44,20 @@ def order_due(services: Services) -> None:
                 continue
             if watch.sweep_at is None or watch.sweep_at <= now:
                 watch.sweep_at = now + timedelta(seconds=durations.CRM_SWEEP / services.config.pace)
-                _order(services, tx, portal_id, jobs.CRM_SWEEP)
+                if _anything_by_itself(tx, portal_id, served[portal_id]):
+                    _order(services, tx, portal_id, jobs.CRM_SWEEP)
+                else:
+                    # Seen as if it had been looked at: what changes before a person switches something on is not made up for.
+                    watch.swept_until = watch.swept_at = now
             if watch.check_at is None or watch.check_at <= now:
                 watch.check_at = night(portal_id, now)
                 _order(services, tx, portal_id, jobs.CRM_CHECK)
+
+
+def _anything_by_itself(session: Session, portal_id: int, organisation_id: int) -> bool:
+    """Would a sweep do anything? Of a thousand portals where nothing runs by itself, a job a minute each would be most of what workers do."""
+    held = current_settings(session, portal_id, organisation_id)
+    return held is not None and (held[1].automatic != "off" or held[1].when_deleted == "delete")
 
 
 def _times(watch: Watch) -> tuple[datetime, datetime]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugin.bitrix24 import offline
-from plugin.models import Activity, Link, Watch
+from plugin.models import Activity, Job, Link, Watch
 from plugin.sentences import sentence
 from plugin.usecases import watch
 from sandbox.bitrix24 import fields
@@ -78,10 +78,14 @@ def test_nothing_is_swept_where_nothing_runs_by_itself(patient_office: PatientOf
     watched(office, mode="off")
     lost = new_invoice(office)
     lose(office)
+    before = office.services.now()
     office.pass_time(61)
     sweep(office)
 
     assert in_xero(office, lost) is None
+    assert rows(office, Job, kind="crm_sweep") == []
+    # What changed meanwhile is not made up for when it is switched on later.
+    assert row(office, Watch).swept_until > before
 
 
 @pytest.mark.parametrize(("extended", "data"), [("Y", "fields"), ("N", "fields"), ("Y", "false")])
