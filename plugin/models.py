@@ -140,7 +140,10 @@ class Connection(Base):
     """A portal's consent to one organisation."""
 
     __tablename__ = "connection"
-    __table_args__ = (Index("uq_connection_live", "portal_id", unique=True, sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),)
+    __table_args__ = (
+        Index("uq_connection_live", "portal_id", unique=True, sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
+        Index("ix_connection_organisation", "organisation_id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     portal_id: Mapped[int] = _portal()
@@ -319,6 +322,7 @@ class Link(Base):
         ),
         Index("ix_link_xero_id", "organisation_id", "xero_id"),
         Index("ix_link_made_from", "portal_id", "made_from"),
+        Index("ix_link_kind", "organisation_id", "xero_kind", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
