@@ -218,3 +218,4 @@ def _run(folder: Path, redis_url: str, database_url: str, options: Options, work
     finally:
         made.close()
         made.engine.dispose()
+        made.redis.close()
