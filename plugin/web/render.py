@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from babel.dates import format_skeleton, format_time
 from babel.numbers import format_currency
@@ -58,19 +58,35 @@ def shell(start: str, token: str, title: str) -> str:
     return render_template("shell.html", start=start, token=token, title=title)
 
 
+class _Reader(NamedTuple):
+    """How amounts and moments are written on this page."""
+
+    locale: str
+    zone: Any
+    year: int
+
+
+def _reader() -> _Reader:
+    """Asked once a request: a list of fifty rows writes hundreds of values."""
+    found: _Reader | None = g.get("reader")
+    if found is None:
+        found = g.reader = _Reader(str(get_locale()), get_timezone(), services().now().year)
+    return found
+
+
 def money(amount: Decimal | None, currency: str) -> str:
     """An amount as the reader's locale writes it; nothing for nothing."""
-    return "" if amount is None else _written_amount(amount, currency or "XXX", get_locale())
+    return "" if amount is None else _written_amount(amount, currency or "XXX", _reader().locale)
 
 
 @lru_cache(8192)
-def _written_amount(amount: Decimal, currency: str, locale: Any) -> str:
+def _written_amount(amount: Decimal, currency: str, locale: str) -> str:
     """Kept, as are moments: a list of fifty rows would spend most of its time on them, and shows the same ones again and again."""
     return str(format_currency(amount, currency, locale=locale))
 
 
 @lru_cache(8192)
-def _written_moment(value: datetime, skeleton: str, zone: Any, locale: Any, timed: bool) -> str:
+def _written_moment(value: datetime, skeleton: str, zone: Any, locale: str, timed: bool) -> str:
     day_ = str(format_skeleton(skeleton, value, tzinfo=zone, locale=locale)).replace(" ", "\N{NO-BREAK SPACE}")
     return f"{day_}, {format_time(value, 'short', tzinfo=zone, locale=locale)}" if timed else day_
 
@@ -79,9 +95,8 @@ def moment(value: datetime | None) -> str:
     """Day and time in the visitor's zone, with the year only when it is not this one."""
     if value is None:
         return ""
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    skeleton = "MMMd" if aware.year == services().now().year else "yMMMd"
-    return _written_moment(aware, skeleton, get_timezone(), get_locale(), True)
+    aware, reader = value if value.tzinfo else value.replace(tzinfo=UTC), _reader()
+    return _written_moment(aware, "MMMd" if aware.year == reader.year else "yMMMd", reader.zone, reader.locale, True)
 
 
 def moment_exact(value: datetime) -> str:
@@ -98,8 +113,8 @@ def short_day(value: datetime | None) -> str:
     """Day and month in the visitor's zone, for narrow cells."""
     if value is None:
         return ""
-    aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return _written_moment(aware, "MMMd", get_timezone(), get_locale(), False)
+    aware, reader = value if value.tzinfo else value.replace(tzinfo=UTC), _reader()
+    return _written_moment(aware, "MMMd", reader.zone, reader.locale, False)
 
 
 def lasting(seconds: float | None) -> str:
