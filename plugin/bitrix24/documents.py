@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from plugin.bitrix24.client import BATCH, BatchReply, Command, Reply, Rest, chunks
-from plugin.bitrix24.fields import names, own_values
 from plugin.bitrix24.kinds import CrmKind
 from plugin.bitrix24.packing import groups, rows_under
 from plugin.bitrix24.reading import LIMIT, Passed, Read, complete, look, read_documents
@@ -78,7 +77,7 @@ class Narrowed:
 
 @dataclass(frozen=True)
 class ListedDocument:
-    """One row of the list, as far as this person may see it. `fields` are our own, by short name."""
+    """One row of the list, as far as this person may see it."""
 
     id: int
     number: str
@@ -91,7 +90,6 @@ class ListedDocument:
     amount: Decimal
     currency: str
     updated_at: datetime
-    fields: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,7 @@ def list_documents(rest: Rest, kind: CrmKind, narrowed: Narrowed, *, page: int =
     first = (max(1, page) - 1) * size
     params = {
         "entityTypeId": kind.type_id,
-        "useOriginalUfNames": "Y",
-        "select": (*LIST_SELECT, kind.number, *names(kind)),
+        "select": (*LIST_SELECT, kind.number),
         "filter": narrowed.as_filter(kind),
         "order": order,
         "start": first // BATCH * BATCH,
@@ -157,7 +154,6 @@ def _listed(kind: CrmKind, row: Mapping[str, Any], companies: Mapping[int, str],
         amount=amount(row.get("opportunity")),
         currency=text(row.get("currencyId")),
         updated_at=moment(row.get("updatedTime")) or NEVER_SEEN,
-        fields=own_values(kind, row),
     )
 
 
