@@ -163,9 +163,7 @@ class Database:
                 session.connection(execution_options={"postgresql_readonly": True})
             yield session
         finally:
-            session.expunge_all()  # a rollback would expire what was read, and it is used outside
-            session.rollback()
-            session.close()
+            session.close()  # a rollback as well, and unlike one that is asked for it does not expire what was read: that is used outside
             wire.held.depth -= 1
 
 
