@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 
 from plugin import durations
 from plugin.bitrix24 import oauth as bitrix24_oauth
@@ -42,12 +42,16 @@ def bitrix24_token(services: Services, login_id: int, stale: str | None = None) 
     return _fresh(services, Bitrix24Login, login_id, stale, durations.BITRIX24_TOKEN_MARGIN, lambda login: _refresh_bitrix24(services, login))
 
 
+#: Built once, for it is asked before every request to a partner.
+_TOKEN = {model: select(model.access_token, model.expires_at, model.problem).where(model.id == bindparam("login")) for model in (XeroLogin, Bitrix24Login)}
+
+
 def _fresh(services: Services, model: Any, login_id: int, stale: str | None, margin: float, refresh: Callable[[Any], dict[str, Any]]) -> str:
     give_up = time.monotonic() + durations.REFRESH_PATIENCE
     while True:
         now = services.now()
         with services.db.reading() as session:
-            login = session.execute(select(model.access_token, model.expires_at, model.problem).where(model.id == login_id)).one_or_none()
+            login = session.execute(_TOKEN[model], {"login": login_id}).one_or_none()
         if login is None:
             raise Problem("login.gone", RECONNECT)
         if login.problem:

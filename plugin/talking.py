@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from plugin import logins
 from plugin.bitrix24 import client as bitrix24
@@ -124,12 +124,19 @@ def follow_move(services: Services, portal_id: int, token: str, location: str) -
     return endpoint
 
 
+#: A portal and one person's login there; built once, for every page asks it.
+_THEIRS = and_(Bitrix24Login.portal_id == Portal.id, Bitrix24Login.user_id == bindparam("user"))
+_LOGIN = (
+    select(Portal.member_id, Portal.client_endpoint, Portal.uninstalled_at, Bitrix24Login.id, Bitrix24Login.problem)
+    .outerjoin(Bitrix24Login, _THEIRS)
+    .where(Portal.id == bindparam("portal"))
+)
+
+
 def portal_rest(services: Services, portal_id: int, user_id: int, lane: Lane, timeout: float = 60.0) -> PortalRest:
     """REST as this person; raises a problem when they never opened the app."""
-    theirs = and_(Bitrix24Login.portal_id == Portal.id, Bitrix24Login.user_id == user_id)
-    wanted = select(Portal.member_id, Portal.client_endpoint, Portal.uninstalled_at, Bitrix24Login.id, Bitrix24Login.problem)
     with services.db.reading() as session:
-        found = session.execute(wanted.outerjoin(Bitrix24Login, theirs).where(Portal.id == portal_id)).one()
+        found = session.execute(_LOGIN, {"portal": portal_id, "user": user_id}).one()
     if found.uninstalled_at is not None:
         raise Problem("portal.uninstalled")
     if found.problem:

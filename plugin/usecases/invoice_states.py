@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from plugin.bitrix24 import documents
@@ -103,9 +103,9 @@ def problem_ids(session: Session, portal_id: int, kind: Kind) -> list[int]:
     return list({*session.scalars(stopped), *session.scalars(held)})
 
 
-def settled_since(link: Link | None, at: datetime) -> bool:
+def settled_since(settled_at: datetime | None, at: datetime) -> bool:
     """Did the document reach Xero after this, by itself or by a rule? Then what failed before is over."""
-    return link is not None and link.settled_at is not None and link.settled_at > at
+    return settled_at is not None and settled_at > at
 
 
 def changed_ids(rest: documents.Rest, kind: Kind, links: dict[int, datetime | None]) -> tuple[int, ...]:
@@ -130,17 +130,40 @@ def filter_from_json(stored: dict[str, Any]) -> InvoiceFilter:
     return InvoiceFilter(**{**stored, **days})
 
 
-def latest_attempts(session: Session, portal_id: int, kind: Kind, ids: Sequence[int]) -> dict[int, BatchDocument]:
-    """Each document's newest place in a batch that was confirmed."""
-    latest = (
-        select(func.max(BatchDocument.id).label("id"))
-        .where(
-            BatchDocument.portal_id == portal_id,
-            BatchDocument.crm_kind == kind.name,
-            BatchDocument.crm_id.in_(list(ids)),
-            BatchDocument.outcome != "",
-        )
-        .group_by(BatchDocument.crm_id)
-        .subquery()
+@dataclass(frozen=True)
+class Attempt:
+    """A document's place in a batch: what came of it, when (of one that still waits: when the batch was made), and whose batch that is."""
+
+    crm_id: int
+    outcome: str
+    at: datetime
+    problem_code: str | None
+    problem_params: dict[str, Any] | None
+    batch_id: int
+    batch_number: int
+    created_by: int
+
+
+_LATEST = (
+    select(func.max(BatchDocument.id).label("id"))
+    .where(
+        *(BatchDocument.portal_id == bindparam("portal"), BatchDocument.crm_kind == bindparam("kind"), BatchDocument.outcome != ""),
+        BatchDocument.crm_id.in_(bindparam("ids", expanding=True)),
     )
-    return {row.crm_id: row for row in session.scalars(select(BatchDocument).join(latest, latest.c.id == BatchDocument.id))}
+    .group_by(BatchDocument.crm_id)
+    .subquery()
+)
+_ATTEMPTS = (
+    select(
+        *(BatchDocument.crm_id, BatchDocument.outcome, func.coalesce(BatchDocument.finished_at, Batch.created_at)),
+        *(BatchDocument.problem_code, BatchDocument.problem_params, Batch.id, Batch.number, Batch.created_by),
+    )
+    .join(_LATEST, _LATEST.c.id == BatchDocument.id)
+    .join(Batch, Batch.id == BatchDocument.batch_id)
+)
+
+
+def latest_attempts(session: Session, portal_id: int, kind: Kind, ids: Sequence[int]) -> dict[int, Attempt]:
+    """Each document's newest place in a batch that was confirmed."""
+    found = session.execute(_ATTEMPTS, {"portal": portal_id, "kind": kind.name, "ids": ids})
+    return {one.crm_id: one for one in (Attempt(*row) for row in found)}

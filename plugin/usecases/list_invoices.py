@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from plugin.bitrix24 import documents
@@ -14,30 +15,32 @@ from plugin.bitrix24 import stages as bitrix24_stages
 from plugin.domain.crm import Stage, Visitor
 from plugin.domain.problems import Problem
 from plugin.kinds import INVOICE, KINDS, QUOTE, Kind
-from plugin.models import Batch, BatchDocument, Followed, Job, Link, Organisation, PortalStages
-from plugin.portals import current_settings, live_connection
+from plugin.models import Connection, Followed, Job, Link, Organisation, PortalStages, SettingsVersion
 from plugin.services import Services
 from plugin.talking import PortalRest, portal_rest
-from plugin.usecases import invoice_states, preferences
-from plugin.usecases.shown import InvoiceFilter, InvoicePage, InvoiceRow, Told
+from plugin.usecases import invoice_states
+from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoicePage, InvoiceRow, Told
 from plugin.wire import NoAnswer
 from plugin.xero.documents import deep_link
 
 GONE = ("VOIDED", "DELETED")
 
+#: Some columns of a row: of a link, or of a document that was held back.
+_Found = Row[*tuple[Any, ...]]
 
-def page(services: Services, visitor: Visitor, asked: InvoiceFilter) -> InvoicePage:
+
+def page(services: Services, visitor: Visitor, asked: InvoiceFilter, columns: tuple[str, ...] = COLUMNS) -> InvoicePage:
     """One page of the list. A partner that does not answer becomes a sentence on the page, not an error."""
-    columns = tuple(preferences.get(services, visitor)["columns"])
-    kinds = kinds_of(services, visitor)
     with services.db.reading() as session:
+        kept = _kept_stages(session, visitor.portal_id)
         ready = may_send(session, visitor)
+    kinds = _kinds_in(kept)
     try:
         rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
         kind = KINDS[asked.document]
         narrowed = invoice_states.narrowed(services, visitor, rest, asked)
         found = documents.list_documents(rest, kind.crm, narrowed, page=asked.page, size=asked.size)
-        rows = _rows(services, visitor, rest, kind, found.items)
+        rows = _rows(services, visitor, rest, kind, found.items, kept)
     except Problem as problem:
         return InvoicePage((), 0, 0, asked, columns, Told(_kind(problem), problem.params), ready=ready, kinds=kinds)
     except NoAnswer:
@@ -62,45 +65,52 @@ def rows(services: Services, visitor: Visitor, kind: Kind, ids: Sequence[int]) -
 
 def narrowed_rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, narrowed: documents.Narrowed, most: int) -> tuple[InvoiceRow, ...]:
     """The newest of the documents so narrowed, as `rest`'s person may see them."""
-    return _rows(services, visitor, rest, kind, documents.list_documents(rest, kind.crm, narrowed, size=most).items)
+    found = documents.list_documents(rest, kind.crm, narrowed, size=most).items
+    with services.db.reading() as session:
+        kept = _kept_stages(session, visitor.portal_id)
+    return _rows(services, visitor, rest, kind, found, kept)
+
+
+#: The portal's live connection, by its number. Statements are built once: a page of the list would spend more on building them than on asking.
+_LIVE = (Connection.portal_id == bindparam("portal"), Connection.ended_at.is_(None))
+_CONFIRMED = exists().where(SettingsVersion.portal_id == Connection.portal_id, SettingsVersion.organisation_id == Connection.organisation_id)
+_MAY_SEND = select(Connection.id).where(*_LIVE, func.coalesce(Connection.problem, "") == "", _CONFIRMED)
+_BOOKS = select(Organisation.id, Organisation.short_code).join(Connection, Connection.organisation_id == Organisation.id).where(*_LIVE)
+_STAGES = select(PortalStages.stages).where(PortalStages.portal_id == bindparam("portal"))
+#: What the list shows of a link. Not the whole of it: what was last sent is a document of its own, fifty times a page.
+_LINKS = select(
+    *(Link.crm_id, Link.number, Link.xero_kind, Link.xero_id, Link.xero_word, Link.xero_status, Link.online_url),
+    *(Link.amount_due, Link.amount_paid, Link.crm_updated_at, Link.settled_at),
+).where(
+    *(Link.portal_id == bindparam("portal"), Link.organisation_id == bindparam("organisation"), Link.crm_kind == bindparam("kind")),
+    *(Link.crm_id.in_(bindparam("ids", expanding=True)), Link.ended_at.is_(None)),
+)
+_HELD = select(Followed.crm_id, Followed.problem_code, Followed.problem_params).where(
+    *(Followed.portal_id == bindparam("portal"), Followed.organisation_id == bindparam("organisation"), Followed.crm_kind == bindparam("kind")),
+    *(Followed.crm_id.in_(bindparam("ids", expanding=True)), Followed.state == "problem"),
+)
+_ACTIVE = select(Job.subject, Job.state).where(
+    *(Job.portal_id == bindparam("portal"), Job.subject.in_(bindparam("subjects", expanding=True)), Job.state.in_(("waiting", "running")))
+)
 
 
 def may_send(session: Session, visitor: Visitor) -> bool:
     """Is set-up confirmed and the connection well, so that the buttons may be pressed?"""
-    connection = live_connection(session, visitor.portal_id)
-    return connection is not None and not connection.problem and current_settings(session, visitor.portal_id, connection.organisation_id) is not None
+    return session.scalar(_MAY_SEND, {"portal": visitor.portal_id}) is not None
 
 
-def _rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, items: Sequence[documents.ListedDocument]) -> tuple[InvoiceRow, ...]:
-    stages = stages_of(services, visitor, rest, {one.stage_id for one in items})
+def _rows(
+    services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, items: Sequence[documents.ListedDocument], kept: Mapping[str, Stage]
+) -> tuple[InvoiceRow, ...]:
+    stages = _stages_of(services, visitor, rest, {one.stage_id for one in items}, kept)
     ids = [one.id for one in items]
     with services.db.reading() as session:
-        connection = live_connection(session, visitor.portal_id)
-        organisation_id = connection.organisation_id if connection else 0
-        organisation = session.get(Organisation, organisation_id)
-        links = {
-            link.crm_id: link
-            for link in session.scalars(
-                select(Link).where(
-                    Link.portal_id == visitor.portal_id,
-                    Link.organisation_id == organisation_id,
-                    Link.crm_kind == kind.name,
-                    Link.crm_id.in_(ids),
-                    Link.ended_at.is_(None),
-                )
-            )
-        }
-        stopped = (Followed.portal_id == visitor.portal_id, Followed.organisation_id == organisation_id, Followed.crm_kind == kind.name)
-        held = {one.crm_id: one for one in session.scalars(select(Followed).where(*stopped, Followed.state == "problem", Followed.crm_id.in_(ids)))}
+        organisation_id, short_code = session.execute(_BOOKS, {"portal": visitor.portal_id}).one_or_none() or (0, "")
+        these = {"portal": visitor.portal_id, "organisation": organisation_id, "kind": kind.name, "ids": ids}
+        links = {one.crm_id: one for one in session.execute(_LINKS, these)}
+        held = {one.crm_id: one for one in session.execute(_HELD, these)}
         attempts = invoice_states.latest_attempts(session, visitor.portal_id, kind, ids)
-        batches = {one.id: one for one in session.scalars(select(Batch).where(Batch.id.in_({row.batch_id for row in attempts.values()})))}
-        subjects = [kind.subject(number) for number in ids]
-        active = dict(
-            session.execute(
-                select(Job.subject, Job.state).where(Job.portal_id == visitor.portal_id, Job.subject.in_(subjects), Job.state.in_(("waiting", "running")))
-            ).all()
-        )
-    short_code = organisation.short_code if organisation else ""
+        active = dict(session.execute(_ACTIVE, {"portal": visitor.portal_id, "subjects": [kind.subject(number) for number in ids]}).all())
     return tuple(
         _row(
             one,
@@ -108,7 +118,6 @@ def _rows(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, it
             stages.get(one.stage_id),
             links.get(one.id),
             attempts.get(one.id),
-            batches,
             held.get(one.id),
             active.get(kind.subject(one.id), ""),
             short_code,
@@ -122,18 +131,16 @@ def _row(
     item: documents.ListedDocument,
     kind: Kind,
     stage: Stage | None,
-    link: Link | None,
-    attempt: BatchDocument | None,
-    batches: dict[int, Batch],
-    held: Followed | None,
+    link: _Found | None,
+    attempt: invoice_states.Attempt | None,
+    held: _Found | None,
     job: str,
     short_code: str,
     visitor: Visitor,
 ) -> InvoiceRow:
-    batch = batches.get(attempt.batch_id) if attempt else None
     # Another person's batch is not this visitor's to open (RULES 25); that something happened is.
-    openable = batch is not None and (visitor.admin or batch.created_by == visitor.user_id)
-    told = _stopped(kind, link, attempt, batch, held) if not job else None
+    openable = attempt is not None and (visitor.admin or attempt.created_by == visitor.user_id)
+    told = _stopped(kind, link, attempt, held) if not job else None
     return InvoiceRow(
         id=item.id,
         number=item.number,
@@ -154,24 +161,24 @@ def _row(
         online_url=link.online_url if link else "",
         amount_due=link.amount_due if link else None,
         amount_paid=link.amount_paid if link and link.amount_paid and link.amount_paid > Decimal(0) else None,
-        batch_id=batch.id if batch and openable else None,
-        batch_number=batch.number if batch else None,
-        batch_at=(attempt.finished_at or batch.created_at) if attempt and batch else None,
+        batch_id=attempt.batch_id if attempt and openable else None,
+        batch_number=attempt.batch_number if attempt else None,
+        batch_at=attempt.at if attempt else None,
         batch_outcome=attempt.outcome if attempt else "",
         problem=told,
     )
 
 
-def _stopped(kind: Kind, link: Link | None, attempt: BatchDocument | None, batch: Batch | None, held: Followed | None) -> Told | None:
+def _stopped(kind: Kind, link: _Found | None, attempt: invoice_states.Attempt | None, held: _Found | None) -> Told | None:
     """Why it is not in Xero as it should be: what a person's newest attempt said, else what keeps it from going by itself."""
     about = {"document": kind.name}
     failed = attempt is not None and attempt.outcome in ("problem", "refused")
-    if failed and attempt and batch and not invoice_states.settled_since(link, attempt.finished_at or batch.created_at):
+    if failed and attempt and not invoice_states.settled_since(link.settled_at if link else None, attempt.at):
         return Told(attempt.problem_code or "", {**(attempt.problem_params or {}), **about})
     return Told(held.problem_code, {**(held.problem_params or {}), **about}) if held is not None else None
 
 
-def _transfer(item: documents.ListedDocument, link: Link | None, failed: bool, job: str) -> str:
+def _transfer(item: documents.ListedDocument, link: _Found | None, failed: bool, job: str) -> str:
     """Where the transfer stands, in one word."""
     if job:
         return "sending" if job == "running" else "waiting"
@@ -184,22 +191,21 @@ def _transfer(item: documents.ListedDocument, link: Link | None, failed: bool, j
     return "changed" if invoice_states.has_changed(item.updated_at, link.crm_updated_at) else "sent"
 
 
-def kinds_of(services: Services, visitor: Visitor) -> tuple[str, ...]:
+def _kinds_in(kept: Mapping[str, Stage]) -> tuple[str, ...]:
     """Which lists this portal has: one of quotes where stages of quotes were read."""
-    with services.db.reading() as session:
-        kept = session.get(PortalStages, visitor.portal_id)
-    has_quotes = any(one.get("kind") == QUOTE.name for one in (kept.stages if kept else []))
-    return (INVOICE.name, QUOTE.name) if has_quotes else (INVOICE.name,)
+    return (INVOICE.name, QUOTE.name) if any(one.kind == QUOTE.name for one in kept.values()) else (INVOICE.name,)
 
 
-def stages_of(services: Services, visitor: Visitor, rest: PortalRest, wanted: set[str]) -> dict[str, Stage]:
+def _kept_stages(session: Session, portal_id: int) -> dict[str, Stage]:
+    """The portal's stages as last read; none where they were read before there were quotes."""
+    kept = session.scalar(_STAGES, {"portal": portal_id}) or []
+    return {one["id"]: Stage(**one) for one in kept} if all("kind" in one for one in kept) else {}
+
+
+def _stages_of(services: Services, visitor: Visitor, rest: PortalRest, wanted: set[str], kept: Mapping[str, Stage]) -> Mapping[str, Stage]:
     """Names and colours of stages, kept per portal; asked for again only when one turns up that is not known."""
-    with services.db.reading() as session:
-        kept = session.get(PortalStages, visitor.portal_id)
-    known = {one["id"]: Stage(**one) for one in (kept.stages if kept else [])}
-    of_old = any("kind" not in one for one in (kept.stages if kept else []))  # read before there were quotes
-    if wanted <= set(known) and not of_old:
-        return known
+    if wanted <= set(kept):
+        return kept
     found = (*bitrix24_stages.pipelines(rest), *bitrix24_stages.quote_stages(rest))
     keep_stages(services, visitor.portal_id, found)
     return {one.id: one for one in found}

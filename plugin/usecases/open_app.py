@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from plugin import activity, durations, jobs
@@ -174,12 +174,18 @@ def _visitor_of(portal_id: int, confirmed: launch.Confirmed, person: launch.Pers
     return Visitor(portal_id, confirmed.member_id, confirmed.domain, person.id, person.name, person.admin, confirmed.launch.lang, person.timezone)
 
 
+#: Built once, for every request of the frame asks it.
+_PERSON = (
+    select(Portal.member_id, Portal.domain, Bitrix24Login.name, Bitrix24Login.admin, Bitrix24Login.timezone)
+    .join(Bitrix24Login, Bitrix24Login.portal_id == Portal.id)
+    .where(Portal.id == bindparam("portal"), Portal.uninstalled_at.is_(None), Bitrix24Login.user_id == bindparam("user"))
+)
+
+
 def visitor(services: Services, portal_id: int, user_id: int, lang: str) -> Visitor:
     """The visitor of a frame pass, if the portal is still ours and the person still known; rights as last confirmed."""
-    person = (Bitrix24Login.name, Bitrix24Login.admin, Bitrix24Login.timezone)
-    query = select(Portal.member_id, Portal.domain, *person).join(Bitrix24Login, Bitrix24Login.portal_id == Portal.id)
     with services.db.reading() as session:
-        found = session.execute(query.where(Portal.id == portal_id, Portal.uninstalled_at.is_(None), Bitrix24Login.user_id == user_id)).one_or_none()
+        found = session.execute(_PERSON, {"portal": portal_id, "user": user_id}).one_or_none()
     if found is None:
         raise NotHere
     return Visitor(portal_id, found.member_id, found.domain, user_id, found.name, found.admin, lang, found.timezone)

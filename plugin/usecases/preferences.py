@@ -18,8 +18,8 @@ DEFAULTS: dict[str, Any] = {"page_size": 25, "columns": list(COLUMNS)}
 def get(services: Services, visitor: Visitor) -> dict[str, Any]:
     """The person's choices, defaults where they made none."""
     with services.db.reading() as session:
-        row = session.scalar(select(Preference).where(Preference.portal_id == visitor.portal_id, Preference.user_id == visitor.user_id))
-    return {**DEFAULTS, **(row.body if row else {})}
+        chosen = session.scalar(select(Preference.body).where(Preference.portal_id == visitor.portal_id, Preference.user_id == visitor.user_id))
+    return {**DEFAULTS, **(chosen or {})}
 
 
 def put(services: Services, visitor: Visitor, **values: Any) -> None:

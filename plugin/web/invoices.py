@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 
 from flask import Blueprint, request
@@ -11,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from plugin.domain.problems import Problem
 from plugin.kinds import INVOICE, KINDS
 from plugin.usecases import list_invoices, online_link, preferences
-from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoiceRow, Told
+from plugin.usecases.shown import COLUMNS, InvoiceFilter, InvoicePage, InvoiceRow, Told
 from plugin.web.here import services, visitor, whole, whole_numbers
 from plugin.web.render import page, part
 from plugin.web.words import PAGE_SIZES, PERIODS, STATES
@@ -24,13 +25,13 @@ RUNNING = ("waiting", "sending")
 @blueprint.get("")
 def listed() -> str:
     """The page: search, filters and the list."""
-    return page("invoices/page.html", "invoices", shown=list_invoices.page(services(), visitor(), asked_filter(request.args)))
+    return page("invoices/page.html", "invoices", shown=_page(request.args))
 
 
 @blueprint.get("/list")
 def narrowed() -> ResponseReturnValue:
     """Only the list, for another page of it or other filters."""
-    return part("invoices/list.html", shown=list_invoices.page(services(), visitor(), asked_filter(request.args)))
+    return part("invoices/list.html", shown=_page(request.args))
 
 
 @blueprint.post("/view")
@@ -41,7 +42,7 @@ def keep_view() -> ResponseReturnValue:
     if "choosing" in request.form:
         chosen = request.form.getlist("column")
         preferences.put(services(), visitor(), columns=[name for name in COLUMNS if name in chosen or name == "number"])
-    return part("invoices/list.html", shown=list_invoices.page(services(), visitor(), asked_filter(request.form)))
+    return part("invoices/list.html", shown=_page(request.form))
 
 
 @blueprint.get("/rows")
@@ -66,6 +67,13 @@ def running(rows: tuple[InvoiceRow, ...]) -> bool:
     return any(row.transfer in RUNNING for row in rows)
 
 
+def _page(asked: Mapping[str, str]) -> InvoicePage:
+    """The page that a request asks for, as this person wants it."""
+    chosen = preferences.get(services(), visitor())
+    narrowed_to = replace(asked_filter(asked), size=_size(str(chosen["page_size"])))
+    return list_invoices.page(services(), visitor(), narrowed_to, tuple(chosen["columns"]))
+
+
 def asked_filter(asked: Mapping[str, str]) -> InvoiceFilter:
     """The filter in a request; what makes no sense counts as not asked."""
     period = _among(asked.get("period", ""), PERIODS)
@@ -73,7 +81,6 @@ def asked_filter(asked: Mapping[str, str]) -> InvoiceFilter:
     return InvoiceFilter(
         document=asked_document(asked),
         page=max(1, min(whole(asked.get("page", "")), 1_000_000)),
-        size=_size(str(preferences.get(services(), visitor()).get("page_size", 25))),
         search=asked.get("search", "").strip()[:200],
         state=_among(asked.get("state", ""), STATES),
         period=period,

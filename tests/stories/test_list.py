@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from plugin.usecases import list_invoices, open_app
 from plugin.usecases.shown import InvoiceFilter, InvoicePage
@@ -28,6 +31,23 @@ def test_a_page_costs_two_requests(office: Office, size: int) -> None:
 
     assert len(shown.rows) <= size
     assert len([one for one in office.sandbox.bitrix24.controls.calls if "/rest/" in one.path]) <= 2
+
+
+def test_a_page_asks_the_database_for_nothing_twice(office: Office) -> None:
+    alice = office.ready()
+    alice.send(*sendable(office, 3))
+    alice.get("/app/invoices/list")
+    asked: Counter[str] = Counter()
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        asked[statement] += statement.startswith("SELECT")
+
+    event.listen(office.services.db.engine, "before_cursor_execute", note)
+    alice.get("/app/invoices/list")
+    event.remove(office.services.db.engine, "before_cursor_execute", note)
+
+    # A token is looked at before each of the two requests, for it may have been renewed meanwhile.
+    assert [statement for statement, times in asked.items() if times > 1 and "access_token" not in statement] == []
 
 
 def test_every_invoice_is_on_exactly_one_page(office: Office) -> None:
