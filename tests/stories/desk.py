@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from playwright.sync_api import BrowserContext, Frame, FrameLocator, Page, expect
+from playwright.sync_api import BrowserContext, FloatRect, Frame, FrameLocator, Locator, Page, expect
 
 from sandbox.serve import Sandbox
 from sandbox.settings import SandboxSettings
@@ -75,6 +75,15 @@ class Desk:
     def settle(self) -> None:
         """Until nothing is on its way any more, apart from what asks again and again."""
         expect(self.app.locator(".htmx-request:not([data-quiet]), #app[aria-busy]")).to_have_count(0)
+
+    def press(self, button: Locator) -> FloatRect:
+        """The mouse goes down on a button and stays down; where the button was."""
+        until_drawn(self.page, self.frame())
+        place = button.bounding_box()
+        assert place is not None
+        self.page.mouse.move(place["x"] + 5, place["y"] + 5)
+        self.page.mouse.down()
+        return place
 
     def looks_right(self, where: str) -> None:
         """Nothing hangs over the side, and axe finds nothing."""

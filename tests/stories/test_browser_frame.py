@@ -20,20 +20,14 @@ def desk(sqlite_url: str, redis_url: str, browser_context: BrowserContext, axe_s
 def test_a_press_counts_although_the_page_moves_under_it(desk: Desk) -> None:
     desk.office.install().connect_xero()
     desk.open()
-    place = desk.app.get_by_role("button", name="Next").bounding_box()
-    assert place is not None
     mouse = desk.page.mouse
-    mouse.move(place["x"] + 10, place["y"] + 10)
-    mouse.down()
+    desk.press(desk.app.get_by_role("button", name="Next"))
     desk.frame().evaluate("document.querySelector('main').style.paddingTop = '90px'")
     mouse.up()
     expect(desk.app.get_by_role("heading", name="Ledgers", exact=True)).to_be_visible()
 
     # Who slides off the button before letting go has changed their mind.
-    place = desk.app.get_by_role("button", name="Next").bounding_box()
-    assert place is not None
-    mouse.move(place["x"] + 10, place["y"] + 10)
-    mouse.down()
+    place = desk.press(desk.app.get_by_role("button", name="Next"))
     mouse.move(place["x"] - 60, place["y"] + 10)
     mouse.up()
     desk.settle()
@@ -46,10 +40,7 @@ def test_a_part_that_asks_for_itself_is_not_replaced_under_a_press(desk: Desk) -
     alice.post(f"/app/batches/{batch}/confirm")
     desk.open()
     desk.go(f"/app/batches/{batch}")
-    place = desk.app.get_by_role("button", name="Cancel").bounding_box()
-    assert place is not None
-    desk.page.mouse.move(place["x"] + 5, place["y"] + 5)
-    desk.page.mouse.down()
+    desk.press(desk.app.get_by_role("button", name="Cancel"))
     with desk.page.expect_response("**/progress*"):
         pass
     desk.page.wait_for_timeout(100)  # its answer is looked at
