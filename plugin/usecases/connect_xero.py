@@ -536,10 +536,13 @@ def _let_go(services: Services, login_id: int, choices: list[dict[str, Any]]) ->
 
 
 def forget_unused(services: Services) -> None:
-    """Xero users whose tokens are kept for nothing: a consent that came to nothing, an organisation that nobody chose."""
+    """Xero users whose tokens are kept for nothing: a consent that came to nothing, an organisation that nobody chose.
+
+    Tokens that came lately may belong to a consent that is under way: its connection follows when Xero has told which organisations there are.
+    """
     now = services.now()
     with services.db.reading() as session:
-        held = session.scalars(select(XeroLogin.id).where(XeroLogin.refresh_token.is_not(None))).all()
+        held = session.scalars(select(XeroLogin.id).where(XeroLogin.refresh_token.is_not(None), XeroLogin.refreshed_at < now - CHOICE)).all()
         live = set(session.scalars(select(Connection.xero_login_id).where(Connection.ended_at.is_(None))))
         idle = [one for one in held if one not in live and session.scalar(select(Consent.id).where(*_choosing(one, now)).limit(1)) is None]
         tokens = {one: session.get_one(XeroLogin, one).refresh_token for one in idle}

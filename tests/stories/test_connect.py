@@ -419,6 +419,26 @@ def test_a_consent_that_came_to_nothing_leaves_no_tokens(patient: PatientOffice)
     assert rows(patient, Consent) == []
 
 
+@pytest.mark.parametrize("step", ["/connections", "/api.xro/2.0/Organisation"])
+def test_the_daily_look_for_idle_tokens_takes_none_of_a_consent_that_is_under_way(office: Office, step: str) -> None:
+    from plugin import sweep
+
+    alice = office.install()
+    window = open_window(alice)
+    answer = window.decide(window.leave())
+    held = office.sandbox.xero.controls.fail("hold", path=step, seconds=20)
+    callback = threading.Thread(target=window.back, args=(answer,))
+    callback.start()
+    assert held.reached.wait(10)
+
+    sweep.run(office.services, once=True)
+    held.released.set()
+    callback.join(20)
+
+    assert row(office, XeroLogin).refresh_token
+    assert f"Connected Organisation {HARBOUR_ORGANISATION}" in panel(alice)
+
+
 def test_the_stranger_sees_nothing_of_a_connection(office: Office) -> None:
     office.ready()
     bob = office.install("stranger")
