@@ -42,6 +42,9 @@ NEWBORN_MS = 2_000
 BLIND_MS = 60_000
 #: Bulk at its pace of 54 a minute starts a call every 1.1 s: after so long without one its four slots are what holds it back.
 LEND_MS = 1_100
+#: News goes at once while the minute is young. Then a call of people or news is followed by news only so much later, and what happens meanwhile
+#: shares a call: so a busy minute leaves room for people. Beside bulk, which takes what the minute has left, news goes a few times a minute.
+NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 10, 1_250, 1_900, 5_000, 10_000
 DAY_WAIT_MS = 900_000
 DAY_RESERVE = 0.10
 APP_MINUTE = 9_500
@@ -59,7 +62,7 @@ local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
 if hold > now then return {0, hold - now, redis.call('HGET', state, 'why') or 'hold'} end
 local everybody = tonumber(redis.call('GET', KEYS[5]) or '0')
 if everybody > now then return {0, everybody - now, 'app'} end
-for i = 14, #ARGV do
+for i = 15, #ARGV do
   -- What this process has in the air, where Redis has forgotten it.
   redis.call('ZADD', slots, 'NX', now + tonumber(ARGV[10]), ARGV[i]); redis.call('ZADD', log, 'NX', now, ARGV[i])
 end
@@ -97,7 +100,12 @@ if day then
   end
   redis.call('HINCRBY', state, 'day', -1)
 end
-if bulk then redis.call('HSET', state, 'latest', now) end
+if bulk then redis.call('HSET', state, 'latest', now)
+else
+  -- Each call of people and news takes its share of time from the news that comes after it, for no longer than three of them.
+  local paced, share = tonumber(redis.call('HGET', state, 'paced') or '0'), tonumber(ARGV[14])
+  redis.call('HSET', state, 'paced', math.min(math.max(now, paced) + share, now + 3 * share))
+end
 redis.call('ZADD', log, now, slot); redis.call('ZADD', app, now, slot)
 redis.call('ZADD', slots, now + tonumber(ARGV[10]), slot)
 redis.call('PEXPIRE', log, 120000); redis.call('PEXPIRE', app, 120000); redis.call('PEXPIRE', slots, 600000); redis.call('EXPIRE', state, 90000)
@@ -118,6 +126,17 @@ local used = redis.call('ZCARD', log)
 if used < most then return {most - used, 0} end
 local first = redis.call('ZRANGE', log, used - most, used - most, 'WITHSCORES')
 return {0, math.max(1, tonumber(first[2]) + window - now)}
+"""
+
+#: In how long news may make its next call. Takes nothing. Beyond its own pace it waits where the minute is nearly full.
+_NEWS_XERO = """
+local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local used = redis.call('ZCOUNT', KEYS[1], now - tonumber(ARGV[1]), '+inf')
+if used < tonumber(ARGV[2]) then return 0 end
+local at, share = tonumber(redis.call('HGET', KEYS[2], 'paced') or '0'), tonumber(ARGV[4])
+local bulk = now - tonumber(redis.call('HGET', KEYS[2], 'latest') or '0') < tonumber(ARGV[7])
+if used >= tonumber(ARGV[3]) then at = at - share + tonumber(bulk and ARGV[6] or ARGV[5]) end
+return math.max(0, math.ceil(at - now))
 """
 
 _GIVE_XERO = """
@@ -236,6 +255,7 @@ class XeroLimits:
         self._give = redis.register_script(_GIVE_XERO)
         self._renew = redis.register_script(_RENEW_XERO)
         self._room = redis.register_script(_ROOM_XERO)
+        self._news = redis.register_script(_NEWS_XERO)
         self._lock = threading.Lock()
         self._held: set[Slot] = set()
         self._renewing = False
@@ -244,7 +264,7 @@ class XeroLimits:
         """One slot, or how long to wait; never blocks. Raises a problem when Redis is away."""
         slot = uuid.uuid4().hex
         values: list[str | int | float] = [lane, slot, self._ms(WINDOW_MS), MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE]
-        values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS), self._ms(LEND_MS), self._ms(NEWBORN_MS)]
+        values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS), self._ms(LEND_MS), self._ms(NEWBORN_MS), self._ms(NEWS_MS)]
         with self._lock:
             values += [one.id for one in self._held if one.tenant == tenant]
         try:
@@ -268,6 +288,19 @@ class XeroLimits:
         except RedisError as error:
             raise no_redis() from error
         return int(calls) or Wait(int(wait) / 1000, "minute")
+
+    def news(self, tenant: str) -> float:
+        """Seconds until what has just happened may take its next call; 0 for now. Takes nothing.
+
+        Whoever orders one look a change would have used up the minute after sixty changes; what happens until then shares a call.
+        """
+        keys = self._keys(tenant)
+        shares = (NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS)
+        values = [self._ms(WINDOW_MS), NEWS_FREE, MINUTE_BULK, *(self._ms(one) for one in shares)]
+        try:
+            return int(self._news(keys=[keys[0], keys[2]], args=values)) / 1000
+        except RedisError as error:
+            raise no_redis() from error
 
     def last_portal(self, tenant: str) -> int:
         """Portals that share an organisation take turns: whose turn was the last. 0 where nobody knows."""

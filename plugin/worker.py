@@ -5,6 +5,7 @@ A lane for each kind of bell, each on a thread of its own: while results trail b
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
@@ -117,6 +118,8 @@ def run(services: Services) -> None:
     _services = services
     beside: dict[str, _SideWorker] = {}
     main, *others = bells.LANES.values()
+    gc.collect()
+    gc.freeze()  # what was imported stays: looked through again with every full collection it would hold up a click for sixty milliseconds
     with heartbeat.beating(services, process_name(), heartbeat.WORKER):
         for queue in others:
             threading.Thread(target=_lane, args=(services, queue, _SideWorker, partial(beside.__setitem__, queue)), name=queue, daemon=True).start()

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from plugin import durations, jobs, leases
@@ -140,25 +140,39 @@ class _Turn:
             until = session.scalar(select(Organisation.paused_until).where(Organisation.id == self.organisation_id))
         if until is None or until <= self.services.now():
             return False
-        with self.services.db.transaction() as tx:
-            leases.check(tx, self.bell, self.fence)
-            tx.execute(
-                update(Job)
-                .where(Job.bell == self.bell, Job.state == "waiting", Job.run_at < until)
-                .values(run_at=until)
-                .execution_options(synchronize_session=False)
-            )
+        self._postpone(until)
         return True
 
-    def _people_first(self) -> bool:
-        """What people ordered, and what has just happened, in a round of its own, in their lane. False when nothing was due."""
-        return bool(self._due(jobs.EVENTS)) and self._round(jobs.EVENTS)
+    def _postpone(self, until: datetime, *which: ColumnElement[bool]) -> None:
+        """What is due of these (of everything, where none are named) is due then; whoever looks last rings for it."""
+        with self.services.db.transaction() as tx:
+            leases.check(tx, self.bell, self.fence)
+            due = (Job.bell == self.bell, Job.state == "waiting", Job.run_at < until)
+            tx.execute(update(Job).where(*due, *which).values(run_at=until).execution_options(synchronize_session=False))
 
-    def _due(self, priority: int) -> list[str]:
-        """The kinds of work that may start now, of this priority or a more urgent one."""
+    def _people_first(self) -> bool:
+        """What people ordered, else what has just happened, in a round of its own, in their lane. False when nothing of it may start now."""
+        due = self._due(jobs.EVENTS)
+        if jobs.PEOPLE in due.values() and self._round(jobs.PEOPLE):
+            return True
+        return bool(due) and self._news_may_go() and self._round(jobs.EVENTS)
+
+    def _news_may_go(self) -> bool:
+        """What happens in quick succession waits a moment and shares a call: the minute would not have one for each."""
+        try:
+            wait = self.services.xero_limits.news(self.tenant_id)
+        except Problem:
+            return True  # without Redis nothing goes, and each job says so
+        if wait:
+            self._postpone(self.services.now() + timedelta(seconds=wait), Job.priority == jobs.EVENTS)
+            self.services.bells.ring(self.bell, wait)  # bulk that is held back may have a longer wait
+        return not wait
+
+    def _due(self, priority: int) -> dict[str, int]:
+        """The kinds of work that may start now, of this priority or a more urgent one, each with its most urgent."""
         with self.services.db.reading() as session:
             found = jobs.due_kinds(session, self.bell, KINDS, self.services.now())
-        return [kind for kind, urgent in found.items() if urgent <= priority]
+        return {kind: urgent for kind, urgent in found.items() if urgent <= priority}
 
     def _round(self, priority: int) -> bool:
         """Claim a run, or take the one that was read ahead, and carry it through. False when nothing was due."""

@@ -115,6 +115,61 @@ def test_a_pause_holds_everybody_for_that_long(limits: XeroLimits) -> None:
     assert 24 - spent < wait.seconds <= 26
 
 
+def spent(limits: XeroLimits, organisation: str, calls: int, lane: str = "people") -> None:
+    for _ in range(calls):
+        limits.give_back(taken(limits, organisation, lane), minute_left=None, day_left=None)
+
+
+def test_news_goes_at_once_while_the_minute_is_young(limits: XeroLimits) -> None:
+    organisation = tenant()
+    known(limits, organisation)
+    spent(limits, organisation, 8)
+    assert limits.news(organisation) == 0
+
+
+def test_after_that_a_call_is_followed_by_news_only_a_moment_later(limits: XeroLimits) -> None:
+    """A read and a write keep it back for twice as long as one read; many clicks for no longer than three calls."""
+    organisation = tenant()
+    known(limits, organisation)
+    spent(limits, organisation, 10, "bulk")  # has a pace of its own, and counts in the minute only
+    assert 1.0 < limits.news(organisation) <= 1.25
+    spent(limits, organisation, 1)
+    assert 2.2 < limits.news(organisation) <= 2.5
+    spent(limits, organisation, 20)
+    assert 3.4 < limits.news(organisation) <= 3.75
+
+
+def test_news_leaves_the_end_of_the_minute_to_people_and_a_share_to_bulk(limits: XeroLimits) -> None:
+    organisation = tenant()
+    known(limits, organisation)
+    spent(limits, organisation, 53)
+    alone = limits.news(organisation)
+    assert alone > 3.75
+    organisation = tenant()
+    known(limits, organisation)
+    spent(limits, organisation, 52, "bulk")
+    spent(limits, organisation, 1)
+    assert 5.9 < limits.news(organisation) <= 6.25
+
+
+def test_a_minute_of_news_alone_never_uses_it_up(redis: Redis) -> None:
+    """As often as it may, for three minutes of a clock that runs thirty times as fast: a person's call is free at every moment."""
+    limits, organisation = XeroLimits(redis, PACE), tenant()
+    known(limits, organisation)
+    until, refused, calls = time.monotonic() + 6, 0, 0
+    while time.monotonic() < until:
+        if (wait := limits.news(organisation)) > 0:
+            time.sleep(wait)
+            continue
+        slot = limits.take(organisation, "people")
+        refused += isinstance(slot, Wait)
+        if isinstance(slot, Slot):
+            limits.give_back(slot, minute_left=None, day_left=None)
+            calls += 1
+    assert refused == 0
+    assert calls > 100
+
+
 def test_a_call_counts_until_a_minute_after_its_answer(redis: Redis) -> None:
     """Whenever it arrived in between: sixty that leave early and arrive late never meet sixty that come a minute after the first left."""
     limits, organisation = XeroLimits(redis, PACE), tenant()

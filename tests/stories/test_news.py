@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from plugin.limits import Slot
 from plugin.models import DirectoryEntry, Organisation, Watermark
 from plugin.sending import conductor
 from tests.stories.main_story import approve, document_of, fields_of, reads, sendable
@@ -40,6 +41,42 @@ def test_every_third_lost_and_the_rest_shuffled_both_sides_agree_after_one_inter
 
     assert [fields_of(crm, one)["STATUS"] for one in ids] == ["Paid"] * 6
     assert {crm.invoices[one]["stageId"] for one in ids} == {crm.stage_id("P")}
+
+
+def test_payments_in_quick_succession_share_readings_and_a_click_waits_for_none_of_them(patient_office: PatientOffice) -> None:
+    office = patient_office
+    office.sandbox.xero.controls.switches.set("webhooks", "off")
+    alice = office.ready()
+    crm = office.sandbox.bitrix24.portals["harbour"]
+    alice.send(*(everything := sendable(office, 13)))
+    clicked, *ids = [one for one in everything if fields_of(crm, one).get("ID")]
+    for crm_id in ids:
+        approve(office, crm_id)
+    books = row(office, Organisation)
+    organisation, limits = books.id, office.services.xero_limits
+    for _ in range(10):  # the minute is not young any more
+        slot = limits.take(books.tenant_id, "people")
+        assert isinstance(slot, Slot)
+        limits.give_back(slot, minute_left=None, day_left=None)
+    office.sandbox.xero.controls.calls.clear()
+
+    for crm_id in ids:
+        document = document_of(office, crm_id)
+        office.sandbox.xero.pay(document.id)
+        assert told(office, event(office, document.id)) == 200
+        office.take_in()
+        conductor.conduct(office.services, organisation, lambda: False)
+
+    assert len(reads(office)) < len(ids) / 2
+    crm.change_invoice(clicked, title="Said by a person meanwhile", rows=[{**one, "quantity": 7} for one in crm.rows(clicked)])
+    batch = alice.order(clicked)
+    alice.post(f"/app/batches/{batch}/confirm")
+    conductor.conduct(office.services, organisation, lambda: False)
+    assert document_of(office, clicked).lines[0].quantity == 7
+    assert any(kind == "pull" for kind, *_ in office.waiting())
+
+    office.work()
+    assert [fields_of(crm, one)["STATUS"] for one in ids] == ["Paid"] * len(ids)
 
 
 def test_news_of_a_contact_refreshes_the_list_and_much_of_it_is_one_reading(patient_office: PatientOffice) -> None:
