@@ -1,7 +1,8 @@
 """gunicorn reads this by itself when it starts in this folder; arguments on its command line win."""
 
-import gc
 from typing import Any
+
+from plugin import process
 
 worker_class = "gthread"
 threads = 8
@@ -11,6 +12,5 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """What was loaded at the start stays for good: without this the collector walks through all of it once in some hundred pages, for 100 ms."""
-    gc.collect()
-    gc.freeze()
+    """Everything is loaded."""
+    process.settle()

@@ -25,24 +25,24 @@ class LeaseLost(Exception):
 
 def take(db: Database, name: str, owner: str, now: datetime, seconds: float) -> int | None:
     """The fencing number of a lease that is ours now, or nothing when another process holds it."""
-    with db.reading() as session:
-        known = session.scalar(select(Lease.name).where(Lease.name == name)) is not None
-    if not known:
-        try:
-            with db.transaction() as tx:
-                tx.add(Lease(name=name, fence=0))
-        except IntegrityError:
-            pass  # another process was faster with the row; who gets the lease is decided below
+    taken = (
+        update(Lease)
+        .where(Lease.name == name, or_(Lease.until.is_(None), Lease.until < now))
+        .values(owner=owner, until=now + timedelta(seconds=seconds), fence=Lease.fence + 1)
+        .returning(Lease.fence)
+        .execution_options(synchronize_session=False)
+    )
     with db.transaction() as tx:
-        taken = tx.execute(
-            update(Lease)
-            .where(Lease.name == name, or_(Lease.until.is_(None), Lease.until < now))
-            .values(owner=owner, until=now + timedelta(seconds=seconds), fence=Lease.fence + 1)
-            .execution_options(synchronize_session=False)
-        )
-        if taken.rowcount != 1:  # type: ignore[attr-defined]
-            return None
-        return tx.scalar(select(Lease.fence).where(Lease.name == name))
+        fence = tx.scalar(taken)
+        if fence is not None or tx.scalar(select(Lease.name).where(Lease.name == name)) is not None:
+            return fence
+    try:
+        with db.transaction() as tx:
+            tx.add(Lease(name=name, fence=0))
+    except IntegrityError:
+        pass  # another process was faster with the row; who gets the lease is decided below
+    with db.transaction() as tx:
+        return tx.scalar(taken)
 
 
 def check(tx: Session, name: str, fence: int) -> None:

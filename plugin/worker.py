@@ -5,7 +5,6 @@ A lane for each kind of bell, each on a thread of its own: while results trail b
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 import time
@@ -20,7 +19,7 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
 
-from plugin import bells, durations, heartbeat, portal_work
+from plugin import bells, durations, heartbeat, portal_work, process
 from plugin.domain.problems import Problem
 from plugin.limits import process_name
 from plugin.sending import conductor
@@ -118,8 +117,7 @@ def run(services: Services) -> None:
     _services = services
     beside: dict[str, _SideWorker] = {}
     main, *others = bells.LANES.values()
-    gc.collect()
-    gc.freeze()  # what was imported stays: looked through again with every full collection it would hold up a click for sixty milliseconds
+    process.settle()
     with heartbeat.beating(services, process_name(), heartbeat.WORKER):
         for queue in others:
             threading.Thread(target=_lane, args=(services, queue, _SideWorker, partial(beside.__setitem__, queue)), name=queue, daemon=True).start()

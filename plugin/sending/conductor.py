@@ -87,7 +87,7 @@ def _orphans(session: Session, bell: str) -> bool:
 
 @dataclass
 class _Run:
-    """A claimed run. What the CRM says of it is being read already, on a thread beside the calls in flight."""
+    """A claimed run. What the CRM says of bulk is being read already, on a thread beside the calls in flight."""
 
     claimed: list[Job]
     works: list[Work]
@@ -113,7 +113,7 @@ class _Turn:
         self.held = 0.0
         self._reader = ThreadPoolExecutor(1, "ahead")
         with services.db.reading() as session:
-            self.tenant_id = session.get_one(Organisation, organisation_id).tenant_id
+            self.tenant_id = session.scalars(select(Organisation.tenant_id).where(Organisation.id == organisation_id)).one()
 
     def run(self) -> None:
         with self.services.db.transaction() as tx:
@@ -216,7 +216,8 @@ class _Turn:
         works = self._works([job for job in claimed if job.kind != jobs.CUSTOMER])
         lane: Lane = "bulk" if priority == jobs.BULK else "people"
         fresh = [one for one in works if one.job.kind == jobs.SEND and one.job.call_id is None]
-        reading = self._reader.submit(read.read, self.services, fresh, lane) if fresh else None
+        # What a person waits for is read where it is needed: to hand it to a thread would cost more than it saves.
+        reading = self._reader.submit(read.read, self.services, fresh, lane) if fresh and lane == "bulk" else None
         return _Run(claimed, works, lane, reading, [job for job in claimed if job.kind == jobs.CUSTOMER])
 
     def _most(self, priority: int) -> int:
@@ -250,7 +251,7 @@ class _Turn:
                     .values(outcome="running")
                     .execution_options(synchronize_session=False)
                 )
-        if claimed:
+        if claimed and claimed[-1].portal_id != last:
             limits.served(self.tenant_id, claimed[-1].portal_id)
         return claimed
 
@@ -272,7 +273,8 @@ class _Turn:
             pull.pull(flight, pulls, run.lane)
         if sends:
             ended = run.reading.result() if run.reading is not None else []
-            ended += read.read(self.services, [one for one in sends if one.job.id in open_ids], run.lane)
+            unread = [one for one in sends if run.reading is None or one.job.id in open_ids]
+            ended += read.read(self.services, unread, run.lane)
             send.send(flight, sends, run.lane, ended)
         if quotes:
             invoiced.carry(flight, quotes, run.lane)

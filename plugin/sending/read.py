@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from plugin.bitrix24 import documents
 from plugin.domain.problems import LATER, Problem, after
@@ -50,7 +50,7 @@ def links(services: Services, kind: Kind, works: list[Work]) -> None:
                 Link.ended_at.is_(None),
             )
             found |= {link.crm_id: link for link in session.scalars(query)}
-        arriving = arrivals.under_way(session, works[0].job.portal_id)
+        arriving = arrivals.under_way(session, works[0].job.portal_id) if len(found) < len(set(ids)) else frozenset()
     for one in works:
         one.link = found.get(one.crm_id)
         one.arriving = arriving if one.link is None else frozenset()
@@ -63,8 +63,9 @@ def _read_group(services: Services, portal_id: int, user_id: int | None, works: 
             rest = service_rest(services, portal_id, lane)
             return take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=code_field(works)))
         with services.db.reading() as session:
-            admin = session.scalar(select(Bitrix24Login.admin).where(Bitrix24Login.portal_id == portal_id, Bitrix24Login.user_id == user_id))
-            service_user = session.get_one(Portal, portal_id).service_user_id
+            theirs = and_(Bitrix24Login.portal_id == Portal.id, Bitrix24Login.user_id == user_id)
+            who = select(Bitrix24Login.admin, Portal.service_user_id).select_from(Portal).outerjoin(Bitrix24Login, theirs).where(Portal.id == portal_id)
+            admin, service_user = session.execute(who).one()
         if admin:
             rest = portal_rest(services, portal_id, user_id, lane)
             return take(works, documents.read_documents(rest, works[0].kind.crm, [one.crm_id for one in works], as_admin=True, code_field=code_field(works)))
