@@ -52,6 +52,8 @@ DIRECTORY_KNOWN = 86400.0
 LISTS_FRESH = 600.0
 ORGANISATION_FRESH = 3600.0
 OVERLAP = 300.0
+#: The same where somebody waits for an answer and a sweep follows.
+NEAR_OVERLAP = 10.0
 #: Lists of an organisation, read again once for all its portals (`receiving/rhythm.py` holds the table).
 SWEEP_DOCUMENTS = 3 * 3600.0
 SWEEP_UNHEARD = 1800.0

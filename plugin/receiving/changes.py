@@ -25,14 +25,20 @@ GRACE = timedelta(minutes=5)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read_modified(flight: Flight, kind: Kind, books: Caller, found: Callable[[Sequence[Document]], None]) -> None:
+def read_modified(flight: Flight, kind: Kind, books: Caller, found: Callable[[Sequence[Document]], None], *, near: bool = False) -> None:
     """One modified-since pass over the organisation's documents of this kind, page by page; the watermark moves when the last page is recorded.
 
-    Without a watermark everything is read once.
+    Without a watermark everything is read once. `near`: somebody waits for what is new now. Then the overlap is small where that is one page, so that
+    what we have sent ourselves in the last minutes is not all read again; the watermark stays, and the next sweep looks for what Xero showed late.
     """
     services, organisation_id = flight.services, flight.books.organisation_id
     with services.db.reading() as session:
         mark = directory.watermark(session, organisation_id, kind.watermark)
+    if near and mark is not None:
+        part, pages = kind.xero.modified(books, mark - timedelta(seconds=durations.NEAR_OVERLAP), 1, summary=True)
+        if pages <= 1:
+            found(part)
+            return
     since = mark - timedelta(seconds=durations.OVERLAP) if mark else None
     newest, page, pages = mark, 1, 1
     while page <= pages:

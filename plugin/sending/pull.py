@@ -77,7 +77,7 @@ def _pass(flight: Flight, kind: Kind, books: Caller, ids: Sequence[str]) -> dict
         found.update((one.id, one) for one in part if one.id in wanted)
         changes.record(flight, kind, [one for one in part if one.id not in wanted])
 
-    changes.read_modified(flight, kind, books, keep)
+    changes.read_modified(flight, kind, books, keep, near=True)
     return found
 
 

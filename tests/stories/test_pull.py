@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, update
 
 from plugin import jobs
-from plugin.models import Activity, Job
+from plugin.kinds import INVOICE
+from plugin.models import Activity, Job, Watermark
+from plugin.sending import conductor, pull
+from plugin.xero import documents
 from sandbox.bitrix24.portal import Portal
 from tests.stories.main_story import approve, document_of, fields_of, outcomes, reads, sendable, total_of
 from tests.stories.office import Office, Person
@@ -140,6 +144,32 @@ def test_more_than_two_hundred_come_in_one_pass(office: Office) -> None:
     assert len(passes) == 1
     crm = office.sandbox.bitrix24.portals["harbour"]
     assert fields_of(crm, crm_id)["STATUS"] == "Draft"
+
+
+def test_what_we_have_just_sent_ourselves_is_not_all_read_again_and_the_sweep_still_looks_back(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents.invoices_modified, "__defaults__", (True, False, 100))  # a hundred a page
+    monkeypatch.setattr(pull, "BY_IDS_CALLS", 2)
+    alice = office.ready()
+    (crm_id,) = sendable(office, 1)
+    alice.send(crm_id)
+    link_many(office, alice, 150)
+    office.sandbox.xero.controls.clock.advance(60)
+    approve(office, crm_id)
+    controls = office.sandbox.xero.controls
+    for expected in (3, 1):  # the first one finds two pages, reads both and moves the watermark
+        controls.calls.clear()
+        alice.post("/app/batches", {"kind": "pull", "all_linked": "1"})
+        office.work()
+        assert len([one for one in reads(office) if one.path.endswith("/Invoices")]) == expected
+    mark = next(one.modified_since for one in rows(office, Watermark) if one.resource == INVOICE.watermark)
+    with office.services.db.transaction() as tx:
+        tx.execute(update(Watermark).where(Watermark.resource == INVOICE.watermark).values(due_at=office.services.now(), read_at=None))
+
+    controls.calls.clear()
+    conductor.conduct(office.services, 1, lambda: False)
+
+    assert len([one for one in reads(office) if one.path.endswith("/Invoices")]) == 2
+    assert next(one.modified_since for one in rows(office, Watermark) if one.resource == INVOICE.watermark) == mark
 
 
 def link_many(office: Office, person: Person, count: int) -> None:
