@@ -5,12 +5,12 @@ Documents are resolved from here, never by a look-up each (X§12.4). Rows belong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -194,34 +194,40 @@ def contact_row(one: Contact) -> dict[str, Any]:
 
 def accounts(session: Session, organisation_id: int) -> dict[str, Account]:
     """Accounts by code; those without a code are left out, for lines name accounts by code."""
-    return {one.code: one for one in (Account(**row.body) for row in _rows(session, organisation_id, ACCOUNT, whole=True)) if one.code}
+    return {one.code: one for one in (Account(**body) for body, _ in _bodies(session, organisation_id, ACCOUNT)) if one.code}
 
 
 def tax_rates(session: Session, organisation_id: int) -> dict[str, TaxRate]:
     """Tax rates by TaxType."""
-    found = (
-        TaxRate(**{**row.body, "rate": Decimal(row.body["rate"]), "active": row.active and row.body["active"]})
-        for row in _rows(session, organisation_id, TAX, whole=True)
-    )
+    found = (TaxRate(**{**body, "rate": Decimal(body["rate"]), "active": active and body["active"]}) for body, active in _bodies(session, organisation_id, TAX))
     return {one.tax_type: one for one in found}
 
 
 def items_by_code(session: Session, organisation_id: int, codes: Iterable[str]) -> dict[str, Item]:
     """Items with these codes, by code in lower case (X§6.1: treat as case-insensitive)."""
-    wanted = {one.casefold() for one in codes}
-    return {one.code.casefold(): one for one in (_item(row) for row in _rows(session, organisation_id, ITEM, whole=True)) if one.code.casefold() in wanted}
+    exact = list(dict.fromkeys(codes))
+    wanted, found = {one.casefold() for one in exact}, dict[str, Item]()
+    for start in range(0, len(exact), CHUNK):
+        found |= _by_code(_bodies(session, organisation_id, ITEM, DirectoryEntry.code.in_(exact[start : start + CHUNK])))
+    if len(found) < len(wanted):  # some are written in another case there, or are not there
+        found = _by_code(_bodies(session, organisation_id, ITEM))
+    return {code: one for code, one in found.items() if code in wanted}
 
 
-def _item(row: DirectoryEntry) -> Item:
-    body = dict(row.body)
+def _by_code(bodies: Iterable[tuple[dict[str, Any], bool]]) -> dict[str, Item]:
+    return {one.code.casefold(): one for one in (_item(body) for body, _ in bodies)}
+
+
+def _item(kept: Mapping[str, Any]) -> Item:
+    body = dict(kept)
     body["unit_price"] = Decimal(body["unit_price"]) if body.get("unit_price") is not None else None
     body["updated_at"] = datetime.fromisoformat(body["updated_at"]) if body.get("updated_at") else None
     return Item(**body)
 
 
-def contact_value(row: DirectoryEntry) -> Contact:
-    """A directory entry as the rules know it."""
-    body = dict(row.body)
+def contact_value(kept: Mapping[str, Any]) -> Contact:
+    """What is kept of a contact, as the rules know it."""
+    body = dict(kept)
     body["updated_at"] = datetime.fromisoformat(body["updated_at"]) if body.get("updated_at") else None
     return Contact(**body)
 
@@ -234,20 +240,18 @@ def contacts_with(
     for column, values in ((DirectoryEntry.code, numbers), (DirectoryEntry.name_key, name_keys), (DirectoryEntry.xero_id, ids)):
         wanted = [one for one in dict.fromkeys(values) if one]
         for start in range(0, len(wanted), CHUNK):
-            for row in session.scalars(
-                select(DirectoryEntry).where(
-                    DirectoryEntry.organisation_id == organisation_id, DirectoryEntry.kind == CONTACT, column.in_(wanted[start : start + CHUNK])
-                )
-            ):
-                found[row.xero_id] = contact_value(row)
+            for body, _ in _bodies(session, organisation_id, CONTACT, column.in_(wanted[start : start + CHUNK])):
+                contact = contact_value(body)
+                found[contact.id] = contact
     return list(found.values())
 
 
 def all_contacts(session: Session, organisation_id: int) -> list[Contact]:
     """Every contact of the directory, archived ones included."""
-    return [contact_value(row) for row in _rows(session, organisation_id, CONTACT, whole=True)]
+    return [contact_value(body) for body, _ in _bodies(session, organisation_id, CONTACT)]
 
 
-def _rows(session: Session, organisation_id: int, kind: str, whole: bool = False) -> list[DirectoryEntry]:
-    query = select(DirectoryEntry).where(DirectoryEntry.organisation_id == organisation_id, DirectoryEntry.kind == kind)
-    return list(session.scalars(query if whole else query.where(DirectoryEntry.active)))
+def _bodies(session: Session, organisation_id: int, kind: str, *which: ColumnElement[bool]) -> list[tuple[dict[str, Any], bool]]:
+    """What is kept of these, and whether each is active."""
+    query = select(DirectoryEntry.body, DirectoryEntry.active).where(DirectoryEntry.organisation_id == organisation_id, DirectoryEntry.kind == kind, *which)
+    return [(body, active) for body, active in session.execute(query)]

@@ -20,6 +20,8 @@ from plugin.sending.record import About, Recorder, Unasked, order_write_back, se
 from plugin.xero.client import Caller
 
 CHUNK = 500
+#: More than this, and the pass may as well move the watermark.
+NEAR_PAGES = 3
 #: A webhook may take its time; what changed later than this is not yet missed.
 GRACE = timedelta(minutes=5)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,17 +30,13 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 def read_modified(flight: Flight, kind: Kind, books: Caller, found: Callable[[Sequence[Document]], None], *, near: bool = False) -> None:
     """One modified-since pass over the organisation's documents of this kind, page by page; the watermark moves when the last page is recorded.
 
-    Without a watermark everything is read once. `near`: somebody waits for what is new now. Then the overlap is small where that is one page, so that
-    what we have sent ourselves in the last minutes is not all read again; the watermark stays, and the next sweep looks for what Xero showed late.
+    Without a watermark everything is read once. `near`: somebody waits for what is new now, and a sweep looks again later.
     """
     services, organisation_id = flight.services, flight.books.organisation_id
     with services.db.reading() as session:
         mark = directory.watermark(session, organisation_id, kind.watermark)
-    if near and mark is not None:
-        part, pages = kind.xero.modified(books, mark - timedelta(seconds=durations.NEAR_OVERLAP), 1, summary=True)
-        if pages <= 1:
-            found(part)
-            return
+    if near and mark is not None and _read_near(kind, books, mark, found):
+        return
     since = mark - timedelta(seconds=durations.OVERLAP) if mark else None
     newest, page, pages = mark, 1, 1
     while page <= pages:
@@ -51,6 +49,21 @@ def read_modified(flight: Flight, kind: Kind, books: Caller, found: Callable[[Se
     with services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
         directory.set_watermark(tx, organisation_id, kind.watermark, newest or now, now)
+
+
+def _read_near(kind: Kind, books: Caller, mark: datetime, found: Callable[[Sequence[Document]], None]) -> bool:
+    """What is newer than the watermark, with a small overlap: what we have sent ourselves in the last minutes is not all read again. False where that is much.
+
+    The watermark stays: the next sweep looks for what Xero showed late.
+    """
+    since, page, pages = mark - timedelta(seconds=durations.NEAR_OVERLAP), 1, 1
+    while page <= pages:
+        part, pages = kind.xero.modified(books, since, page, summary=True)
+        if page == 1 and pages > NEAR_PAGES:
+            return False
+        found(part)
+        page += 1
+    return True
 
 
 def record(flight: Flight, kind: Kind, brought: Sequence[Document]) -> int:

@@ -112,7 +112,7 @@ def follow_contacts(flight: Flight) -> None:
             .join(DirectoryEntry, same & (DirectoryEntry.kind == directory.CONTACT))
             .where(Link.organisation_id == organisation_id, Link.xero_kind == "contact", Link.ended_at.is_(None), ~DirectoryEntry.active)
         ).all()
-        merged = [(link, directory.contact_value(entry)) for link, entry in gone if entry.body.get("merged_to")]
+        merged = [(link, directory.contact_value(entry.body)) for link, entry in gone if entry.body.get("merged_to")]
         if merged:
             recorder = Recorder(services, tx, now)
             by_id = {one.id: one for one in directory.all_contacts(tx, organisation_id)}

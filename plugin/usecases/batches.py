@@ -53,22 +53,10 @@ def start(services: Services, tx: Transaction, visitor: Visitor, batch: Batch) -
     document, kind = KINDS[batch.crm_kind], jobs.SEND if batch.kind == "send" else jobs.PULL
     bell = jobs.organisation_bell(batch.organisation_id)
     payload = {name: True for name in ("as_new", "push", "keep") if batch.selection.get(name)} or {}
-    orders = [
-        jobs.Order(
-            batch.portal_id,
-            kind,
-            document.subject(crm_id),
-            bell,
-            batch.organisation_id,
-            priority,
-            visitor.user_id,
-            payload if kind == jobs.SEND else None,
-            jobs.PERSON,
-        )
-        for crm_id in going
-    ]
-    numbers = jobs.order_many(tx, orders, now)
-    _wait_for(tx, batch.id, numbers)
+    about = (bell, batch.organisation_id, priority, visitor.user_id, payload if kind == jobs.SEND else None, jobs.PERSON)
+    for part in jobs.parts(going):
+        orders = [jobs.Order(batch.portal_id, kind, document.subject(crm_id), *about) for crm_id in part]
+        _wait_for(tx, batch.id, jobs.order_many(tx, orders, now))
     code = "activity.batch_sent" if batch.kind == "send" else "activity.batch_fetched"
     activity.record(
         tx,
@@ -87,16 +75,14 @@ def start(services: Services, tx: Transaction, visitor: Visitor, batch: Batch) -
 
 
 def _wait_for(tx: Session, batch_id: int, numbers: dict[str, int]) -> None:
-    """Each document waits for its job; in bulk, by one statement per five hundred."""
-    pairs = [(crm_id_of(subject), job_id) for subject, job_id in numbers.items()]
+    """Each document waits for its job; by one statement."""
+    held = {crm_id_of(subject): job_id for subject, job_id in numbers.items()}
     table = BatchDocument.__table__
-    for start in range(0, len(pairs), 500):
-        part = dict(pairs[start : start + 500])
-        tx.execute(
-            table.update()  # type: ignore[attr-defined]
-            .where(table.c.batch_id == batch_id, table.c.crm_id.in_(list(part)))
-            .values(job_id=case(part, value=table.c.crm_id), outcome="waiting")
-        )
+    tx.execute(
+        table.update()  # type: ignore[attr-defined]
+        .where(table.c.batch_id == batch_id, table.c.crm_id.in_(list(held)))
+        .values(job_id=case(held, value=table.c.crm_id), outcome="waiting")
+    )
 
 
 def cancel(services: Services, visitor: Visitor, batch_id: int) -> None:
