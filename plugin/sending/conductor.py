@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -153,7 +153,7 @@ class _Turn:
     def _people_first(self) -> bool:
         """What people ordered, else what has just happened, in a round of its own, in their lane. False when nothing of it may start now."""
         due = self._due(jobs.EVENTS)
-        if jobs.PEOPLE in due.values() and self._round(jobs.PEOPLE):
+        if jobs.PEOPLE in due.values() and self._round(jobs.PEOPLE, due):
             return True
         return bool(due) and self._news_may_go() and self._round(jobs.EVENTS)
 
@@ -174,9 +174,9 @@ class _Turn:
             found = jobs.due_kinds(session, self.bell, KINDS, self.services.now())
         return {kind: urgent for kind, urgent in found.items() if urgent <= priority}
 
-    def _round(self, priority: int) -> bool:
-        """Claim a run, or take the one that was read ahead, and carry it through. False when nothing was due."""
-        run, self.ahead = (self.ahead, None) if priority == jobs.BULK and self.ahead is not None else (self._begin(priority), self.ahead)
+    def _round(self, priority: int, due: Mapping[str, int] | None = None) -> bool:
+        """Claim a run, or take the one that was read ahead, and carry it through. False when nothing was due. `due`: what is known to be."""
+        run, self.ahead = (self.ahead, None) if priority == jobs.BULK and self.ahead is not None else (self._begin(priority, due), self.ahead)
         if run is None:
             return False
         claimed, self.lane = run.claimed, run.lane
@@ -203,9 +203,9 @@ class _Turn:
         sweeps.sweep(self._flight_through(connection), due[0])
         return True
 
-    def _begin(self, priority: int) -> _Run | None:
+    def _begin(self, priority: int, due: Mapping[str, int] | None = None) -> _Run | None:
         """Claim a run and start to read it. What a call left open is not read before it is settled."""
-        due = self._due(priority)
+        due = due if due is not None else self._due(priority)
         most = self._most(priority) if due else 0
         claimed: list[Job] = []
         for kind in (jobs.PULL, jobs.INVOICED, jobs.SEND, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER):

@@ -128,21 +128,19 @@ class Flight:
     def _next(self, waiting: deque[Plan]) -> Plan | None:
         """The next plan of which anything is still wanted, announced; nothing when all of them were cancelled."""
         while waiting:
-            plan = self._wanted(waiting.popleft())
+            plan: Plan | None = waiting.popleft()
             while plan is not None and not self._announce(plan):
-                plan = self._wanted(plan)  # somebody stopped a job of it in this very moment
+                plan = self._wanted(plan)
             if plan is not None:
                 return plan
         return None
 
     def _wanted(self, plan: Plan) -> Plan | None:
-        """The plan without what was cancelled until now; nothing when all of it was. What was announced is made."""
-        if plan.without is None or plan.call is not None:
-            return plan
+        """The plan without what was cancelled until now, or erased with its portal; nothing when all of it was."""
+        assert plan.without is not None
         with self.services.db.reading() as session:
-            stopped = {number for part in jobs.parts(plan.job_ids) for number in session.scalars(select(Job.id).where(Job.id.in_(part), Job.stopped))}
-        if not stopped:
-            return plan
+            held = {number for part in jobs.parts(plan.job_ids) for number in session.scalars(select(Job.id).where(Job.id.in_(part), ~Job.stopped))}
+        stopped = set(plan.job_ids) - held
         with self.services.db.transaction() as tx:
             leases.check(tx, self.lease, self.fence)
             jobs.finish(tx, stopped, self.services.now())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.orm import Session
 
 from plugin import activity, durations, jobs
@@ -20,7 +20,7 @@ from plugin.bitrix24.errors import STOPPING
 from plugin.db import Transaction
 from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, Problem
-from plugin.models import Bitrix24Login, Connection, FirstRun, Job, Organisation, Portal, SelfTest
+from plugin.models import Bitrix24Login, Connection, Doubt, FirstRun, Job, Organisation, Portal, SelfTest
 from plugin.portals import current_settings, ensure_row, live_connection
 from plugin.services import Services
 from plugin.usecases import NotAllowed, NotHere, deleted, watch
@@ -29,6 +29,8 @@ from plugin.wire import About, NoAnswer, about
 
 #: What the installer binds. Raised when that changes, so that portals are bound again at their next opening.
 BOUND_VERSION = "3"
+#: For so long the list says how the first synchronisation went.
+FIRST_RUN_NEWS = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,8 @@ def home(services: Services, visitor: Visitor) -> Home:
         )
         night = _failed_at_night(session, visitor) if visitor.admin else None
         undecided = deleted.count(session, visitor.portal_id, organisation.id) if organisation and visitor.admin else 0
+        if run is not None and _is_old_news(session, run, services.now()):
+            run = None
     banner, action = _banner(services, portal, connection, organisation)
     if banner is None and night is not None:
         banner, action = night, "selftest"
@@ -269,6 +273,14 @@ def _failed_at_night(session: Session, visitor: Visitor) -> Told | None:
     if newest is None or newest.user_id is not None or not newest.faults:
         return None
     return Told("selftest.failed", {"count": newest.faults})
+
+
+def _is_old_news(session: Session, run: FirstRun, now: datetime) -> bool:
+    """Over for a day, and no pair waits for anybody: the settings still tell of it, the list makes room."""
+    if run.state != "done" or run.finished_at is None or run.finished_at > now - FIRST_RUN_NEWS:
+        return False
+    open_pairs = (Doubt.portal_id == run.portal_id, Doubt.organisation_id == run.organisation_id, Doubt.decided.is_(None))
+    return not session.scalar(select(exists().where(*open_pairs)))
 
 
 def first_run_shown(run: FirstRun | None) -> FirstSync:

@@ -226,6 +226,20 @@ def test_the_card_shows_progress_and_the_person_goes_on_meanwhile(office: Office
     assert "activity.first_sync" in {one.code for one in rows(office, Activity)}
 
 
+def test_the_list_makes_room_after_a_day_unless_a_pair_still_waits_for_somebody(patient: PatientOffice) -> None:
+    without_tax_number(patient, "Three Oaks Vineyard Ltd")
+    alice = patient.ready()
+    patient.pass_time(90_000)
+    assert "First synchronisation" in words(patient.open().get("/app/invoices").text)
+
+    alice = patient.open()
+    for pair in pairs(alice).values():
+        alice.post(f"/app/setup/doubtful/{pair}", {"same": "no"})
+
+    assert "First synchronisation" not in words(alice.get("/app/invoices").text)
+    assert "First synchronisation" in words(alice.get("/app/setup").text)
+
+
 def test_a_run_that_was_interrupted_goes_on_and_links_nothing_twice(patient: PatientOffice) -> None:
     alice = patient.install()
     alice.connect_xero()
