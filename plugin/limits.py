@@ -38,6 +38,8 @@ IN_FLIGHT, IN_FLIGHT_BULK = 5, 4
 WINDOW_MS = 60_250
 #: Slots in use are written again so often. Where Redis was emptied they are there again by the time that more than one call may start.
 SLOT_RENEW = 1.0
+#: No call lasts so long: what is still held then was forgotten, and would block the organisation for as long as this process lives.
+SLOT_LONGEST = 180.0
 NEWBORN_MS = 2_000
 BLIND_MS = 60_000
 #: Bulk at its pace of 54 a minute starts a call every 1.1 s: after so long without one its four slots are what holds it back.
@@ -257,7 +259,8 @@ class XeroLimits:
         self._room = redis.register_script(_ROOM_XERO)
         self._news = redis.register_script(_NEWS_XERO)
         self._lock = threading.Lock()
-        self._held: set[Slot] = set()
+        #: What is in the air, and since when.
+        self._held: dict[Slot, float] = {}
         self._renewing = False
 
     def take(self, tenant: str, lane: Lane) -> Slot | Wait:
@@ -266,7 +269,7 @@ class XeroLimits:
         values: list[str | int | float] = [lane, slot, self._ms(WINDOW_MS), MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE]
         values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS), self._ms(LEND_MS), self._ms(NEWBORN_MS), self._ms(NEWS_MS)]
         with self._lock:
-            values += [one.id for one in self._held if one.tenant == tenant]
+            values += [one.id for one in self._in_the_air() if one.tenant == tenant]
         try:
             granted, wait, why = self._take(keys=self._keys(tenant), args=values)
         except RedisError as error:
@@ -322,7 +325,7 @@ class XeroLimits:
     def _hold(self, slot: Slot) -> None:
         """Keep it while the call lasts, from a thread that lives as long as anything is held."""
         with self._lock:
-            self._held.add(slot)
+            self._held[slot] = time.monotonic()
             if not self._renewing:
                 self._renewing = True
                 threading.Thread(target=self._keep_slots, name="slots", daemon=True).start()
@@ -331,14 +334,20 @@ class XeroLimits:
         while True:
             time.sleep(SLOT_RENEW / self._pace)
             with self._lock:  # held meanwhile, so that none is written again after it was given back
-                if not self._held:
+                if not self._in_the_air():
                     self._renewing = False
                     return
-                for slot in self._held:
+                for slot in self._in_the_air():
                     try:
                         self._renew(keys=self._keys(slot.tenant)[1:2], args=[slot.id, self._ms(durations.LEASE * 1000)])
                     except RedisError:
                         break  # tried again in a moment; without Redis nobody takes slots
+
+    def _in_the_air(self) -> list[Slot]:
+        """What is held, without what was forgotten. The lock is held."""
+        latest = time.monotonic() - SLOT_LONGEST / self._pace
+        self._held = {slot: since for slot, since in self._held.items() if since > latest}
+        return list(self._held)
 
     def give_back(self, slot: Slot, *, minute_left: int | None, day_left: int | None, hold: float = 0.0, why: str = "") -> None:
         """Return a slot with what the headers said; `hold` seconds pause the whole organisation (a 429)."""
@@ -352,7 +361,7 @@ class XeroLimits:
             self._ms(BLIND_MS),
         ]
         with self._lock:
-            self._held.discard(slot)
+            self._held.pop(slot, None)
         try:
             self._give(keys=self._keys(slot.tenant), args=values)
         except RedisError:
@@ -362,7 +371,7 @@ class XeroLimits:
         """Return a slot of a call that was not made after all: it counts nowhere, and says nothing of what Xero allows."""
         log, slots, state, app, _ = self._keys(slot.tenant)
         with self._lock:
-            self._held.discard(slot)
+            self._held.pop(slot, None)
         try:
             for key in (slots, log, app):
                 self._redis.zrem(key, slot.id)

@@ -111,9 +111,13 @@ class Flight:
                 return problem
             if isinstance(slot, Wait):
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
-            plan = self._next(waiting)
+            plan = None
+            try:
+                plan = self._next(waiting)
+            finally:
+                if plan is None:  # nothing is wanted any more, or somebody else has taken over
+                    self.services.xero_limits.give_back_unused(slot)
             if plan is None:
-                self.services.xero_limits.give_back_unused(slot)
                 return None
             assert plan.call is not None
             call, plan.token = plan.call, token

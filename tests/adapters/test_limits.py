@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
+from plugin import limits as module
 from plugin.domain.problems import Problem
 from plugin.limits import Bitrix24Limits, Slot, Wait, XeroLimits, patient_redis
 
@@ -73,6 +74,18 @@ def test_a_slot_that_was_not_used_counts_nowhere_and_says_nothing(limits: XeroLi
     seen = limits.allowance(organisation)
     assert seen is not None
     assert (seen.day, seen.minute) == (4000, 59)
+
+
+def test_a_slot_that_nobody_gave_back_does_not_block_for_ever(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process lives on and renews what it holds; where Redis was emptied, one forgotten slot would let nobody call."""
+    monkeypatch.setattr(module, "SLOT_LONGEST", 0.5 * PACE)
+    limits, organisation = XeroLimits(redis, PACE), tenant()
+    taken(limits, organisation)
+    redis.delete(*(limits._keys(organisation)))
+    time.sleep(0.3)
+    assert isinstance(limits.take(organisation, "people"), Wait)
+    time.sleep(0.8)
+    assert isinstance(limits.take(organisation, "people"), Slot)
 
 
 def test_bulk_holds_four_and_leaves_the_fifth_to_people(limits: XeroLimits) -> None:

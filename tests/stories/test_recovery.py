@@ -16,13 +16,17 @@ import pytest
 from sqlalchemy import func, select, update
 
 from launch.tree import child_environment
-from plugin.models import Activity, Batch, Call, Job, Lease
+from plugin import jobs, leases
+from plugin.models import Activity, Batch, Call, Connection, Job, Lease, Organisation
 from plugin.sending import conductor
+from plugin.sending.flight import Flight, Plan
+from plugin.talking import books_of
 from sandbox.serve import Sandbox
 from tests.services import TREE
 from tests.stories.main_story import copies, document_of, fields_of, outcomes, sendable, total_of, writes
 from tests.stories.office import Office, Person
 from tests.stories.patience import PatientOffice
+from tests.stories.seen import row, rows
 
 PACE = 20.0
 
@@ -263,3 +267,38 @@ def test_a_selection_that_bitrix24_did_not_answer_for_is_over_and_says_why(patie
         assert not session.scalars(select(Job.id).where(Job.state != "done")).all()
     assert (batch.state, batch.problem_code) == ("cancelled", "bitrix24.no_answer")
     assert "Preparing" not in alice.get("/app/batches").text
+
+
+@pytest.fixture
+def flight(office: Office) -> Iterator[Flight]:
+    """A conductor's flight under a lease that holds."""
+    office.ready()
+    bell = jobs.organisation_bell(row(office, Organisation).id)
+    fence = leases.take(office.services.db, bell, "this test", office.services.now(), 15)
+    assert fence is not None
+    running = Flight(office.services, books_of(office.services, row(office, Connection), "people"), bell, fence, lambda: False)
+    office.sandbox.xero.controls.calls.clear()
+    yield running
+    running.close()
+
+
+def plan_for(job_id: int) -> Plan:
+    return Plan("create", "PUT", "Invoices", {}, b"{}", [], [job_id], take=pytest.fail, refuse=pytest.fail, without=lambda gone: None)
+
+
+def test_what_was_erased_while_it_waited_for_its_call_is_not_sent(office: Office, flight: Flight) -> None:
+    flight.fly([plan_for(10_000)], "people")  # a job of a portal whose rows are gone
+
+    assert not office.sandbox.xero.controls.calls
+    assert rows(office, Call) == []
+
+
+def test_who_finds_that_another_took_over_keeps_no_slot(office: Office, flight: Flight) -> None:
+    """A slot that nobody gives back is renewed for as long as its process lives: one of five is gone, and in an emptied Redis all of them."""
+    leases.give_back(office.services.db, flight.lease, flight.fence)
+    assert leases.take(office.services.db, flight.lease, "another", office.services.now(), 15) is not None
+
+    with pytest.raises(leases.LeaseLost):
+        flight.fly([plan_for(10_000)], "people")
+
+    assert office.services.redis.zcard(office.services.xero_limits._keys(flight.books.tenant_id)[1]) == 0
