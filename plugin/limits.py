@@ -340,8 +340,8 @@ class XeroLimits:
                 for slot in self._in_the_air():
                     try:
                         self._renew(keys=self._keys(slot.tenant)[1:2], args=[slot.id, self._ms(durations.LEASE * 1000)])
-                    except RedisError:
-                        break  # tried again in a moment; without Redis nobody takes slots
+                    except Exception:
+                        break  # tried again in a moment; without Redis nobody takes slots. This thread must not end while anything is held
 
     def _in_the_air(self) -> list[Slot]:
         """What is held, without what was forgotten. The lock is held."""
