@@ -16,7 +16,7 @@ RING_AGAIN = 2.0
 #: Messages of a partner gather for so long before a worker takes them: a bell each would drown the workers.
 GATHER = 0.1
 #: A document that an event named is left alone for so long after the last one, and then until the next tick of this clock (RULES 33).
-QUIET, TICK = 0.5, 0.5
+QUIET, TICK = 0.3, 0.1
 #: In a storm the window grows to this; no document is held longer than the last.
 QUIET_MOST, HOLD_MOST = 10.0, 60.0
 #: A portal's changes in so many seconds say whether there is a storm; those in the last few, whether one begins.
@@ -54,6 +54,8 @@ ORGANISATION_FRESH = 3600.0
 OVERLAP = 300.0
 #: The same where somebody waits for an answer and a sweep follows.
 NEAR_OVERLAP = 10.0
+#: In a busy minute what happens by itself shares one look at what changed in Xero for so long (`sending/held.py`).
+SHARED_READING = 6.0
 #: Lists of an organisation, read again once for all its portals (`receiving/rhythm.py` holds the table).
 SWEEP_DOCUMENTS = 3 * 3600.0
 SWEEP_UNHEARD = 1800.0

@@ -46,7 +46,7 @@ BLIND_MS = 60_000
 LEND_MS = 1_100
 #: News goes at once while the minute is young. Then a call of people or news is followed by news only so much later, and what happens meanwhile
 #: shares a call: so a busy minute leaves room for people. Beside bulk, which takes what the minute has left, news goes a few times a minute.
-NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 10, 1_250, 1_900, 5_000, 10_000
+NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 10, 1_130, 1_900, 5_000, 10_000
 DAY_WAIT_MS = 900_000
 DAY_RESERVE = 0.10
 APP_MINUTE = 9_500
@@ -304,6 +304,16 @@ class XeroLimits:
             return int(self._news(keys=[keys[0], keys[2]], args=values)) / 1000
         except RedisError as error:
             raise no_redis() from error
+
+    def news_shares(self, tenant: str) -> bool:
+        """Is the minute so busy that what happens in quick succession shares calls? Not where nobody knows."""
+        try:
+            seconds, micro = self._redis.time()
+            since = seconds * 1000 + micro // 1000 - self._ms(WINDOW_MS)
+            used: Any = self._redis.zcount(self._keys(tenant)[0], since, "+inf")
+        except RedisError:
+            return False
+        return int(used) >= NEWS_FREE
 
     def last_portal(self, tenant: str) -> int:
         """Portals that share an organisation take turns: whose turn was the last. 0 where nobody knows."""

@@ -350,6 +350,8 @@ class Link(Base):
     xero_status: Mapped[str] = mapped_column(String(16), default="")
     xero_word: Mapped[str] = mapped_column(String(16), default="")
     xero_updated_at: Mapped[datetime | None]
+    #: Xero's own time of the answer that showed exactly what we had sent; while Xero names no later one, it still holds that.
+    agreed_at: Mapped[datetime | None]
     total: Mapped[Decimal | None]
     amount_due: Mapped[Decimal | None]
     amount_paid: Mapped[Decimal | None]

@@ -32,15 +32,60 @@ const bitrix24 = (() => {
     return meeting;
   }
 
+  function contentHeight() {
+    return Math.max(LEAST_HEIGHT, Math.ceil(document.body.offsetHeight));
+  }
+
+  // While a frame grows, the browser gives a press on its new part to the page around it until that part is drawn: the press
+  // would be lost. So nothing lies there to be pressed before it counts; what could be seen already is not touched.
+  const FIRST_DRAWN = 150;
+  const UNHEARD = 600;
+  const LONGEST = 1500;
+  const curtain = document.createElement("div");
+  curtain.className = "curtain";
+  let keepsItsHeight = false;
+  let lifting = 0;
+  let unheard = 0;
+
+  function lift(after) {
+    clearTimeout(lifting);
+    lifting = setTimeout(() => curtain.remove(), after);
+  }
+
+  function cover() {
+    const height = contentHeight();
+    if (keepsItsHeight || height <= window.innerHeight) return;
+    if (!curtain.isConnected) {
+      curtain.style.top = `${window.innerHeight}px`;
+      document.documentElement.append(curtain);
+    }
+    curtain.style.height = `${height - parseInt(curtain.style.top, 10)}px`;
+    lift(LONGEST);
+  }
+
+  function resized() {
+    keepsItsHeight = false;
+    clearTimeout(unheard);
+    if (curtain.isConnected) lift(FIRST_DRAWN);
+  }
+
   /** Ask for the height of the content. Sliders ignore it; so does nobody else. */
   function fit() {
-    const height = Math.max(LEAST_HEIGHT, Math.ceil(document.body.offsetHeight));
+    const height = contentHeight();
     if (height === window.innerHeight) return;
-    host().then((b24) => b24.parent.message.send("resizeWindow", { width: "100%", height, isSafely: true })).catch(() => {});
+    const ignored = () => { keepsItsHeight = true; lift(0); };
+    host()
+      .then((b24) => {
+        clearTimeout(unheard);
+        unheard = setTimeout(ignored, UNHEARD);
+        b24.parent.message.send("resizeWindow", { width: "100%", height, isSafely: true });
+      })
+      .catch(() => lift(0));
   }
 
   let fitting = 0;
   function fitSoon() {
+    cover();
     clearTimeout(fitting);
     fitting = setTimeout(fit, 60);
   }
@@ -99,6 +144,7 @@ const bitrix24 = (() => {
 
   if (framed) {
     new ResizeObserver(fitSoon).observe(document.body);
+    window.addEventListener("resize", resized);
     if (document.body.dataset.installing) finishInstallation();
   }
 

@@ -32,6 +32,7 @@ __all__ = [
     "draft_from_json",
     "draft_to_json",
     "fingerprint",
+    "holds",
     "invoice_fingerprint",
     "push",
     "with_line_ids",
@@ -93,6 +94,16 @@ def compare(sent: Draft | None, now: Draft, held: Document, *, lock: date | None
 def push(now: Draft, held: Document, *, lock: date | None = None) -> Update | Unchanged | Conflict:
     """The CRM's side wins everything, lines added in Xero included (RULES 19: push)."""
     return compare(as_draft(held), now, held, lock=lock, reopen=True)
+
+
+def holds(held: Document, draft: Draft) -> bool:
+    """Does Xero hold exactly this? Not where its lines are unknown, or where it would not let it be changed."""
+    if held.lines is None or held.total != draft.total:
+        return False
+    try:
+        return isinstance(push(draft, held), Unchanged)
+    except Problem:
+        return False
 
 
 def _compare_quote(sent: Draft | None, now: Draft, held: Document, reopen: bool) -> Update | Unchanged | Conflict:

@@ -43,8 +43,9 @@ def read_modified(flight: Flight, kind: Kind, books: Caller, found: Callable[[Se
         part, pages = kind.xero.modified(books, since, page, summary=True)
         newest = max([one.updated_at for one in part if one.updated_at] + ([newest] if newest else []), default=None)
         found(part)
-        flight.between()
         page += 1
+        if page <= pages:
+            flight.between()
     now = services.now()
     with services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)

@@ -19,6 +19,7 @@ from plugin.receiving import arrivals, changes, rhythm
 from plugin.sending.flight import Flight
 from plugin.sending.record import Recorder, Unasked
 from plugin.xero import credit_notes, documents
+from plugin.xero.client import Caller
 
 log = logging.getLogger("plugin.receiving")
 
@@ -37,12 +38,14 @@ def sweep(flight: Flight, resource: str) -> None:
             rhythm.failed(tx, flight.books.organisation_id, resource, problem, services.now(), services.config.pace)
 
 
-def _documents(flight: Flight) -> None:
+def read_documents(flight: Flight, books: Caller | None = None) -> None:
+    """What changed among the invoices, taken over; `books`: not as a sweep, but in this lane. Raises the problem of a call that failed."""
+
     def found(part: Sequence[Document]) -> None:
         changes.record(flight, INVOICE, part)
         arrivals.consider_documents(flight, part)
 
-    changes.read_modified(flight, INVOICE, flight.books, found)
+    changes.read_modified(flight, INVOICE, books or flight.books, found)
     with flight.services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
         rhythm.begin(tx, flight.books.organisation_id, flight.services.now())  # lists that a newer version reads besides
@@ -168,7 +171,7 @@ def _list(resource: str) -> Callable[[Flight], None]:
 
 #: How each list of `rhythm.BEATS` is read.
 READERS: Mapping[str, Callable[[Flight], None]] = {
-    INVOICE.watermark: _documents,
+    INVOICE.watermark: read_documents,
     **{kind.watermark: _of(kind) for kind in KINDS.values() if kind is not INVOICE},
     rhythm.CREDIT_NOTES: _credit_notes,
     directory.CONTACT: _contacts,

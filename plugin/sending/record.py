@@ -14,6 +14,7 @@ from sqlalchemy import delete, insert, select, update
 
 from plugin import activity, jobs, latency
 from plugin.db import Transaction
+from plugin.domain.compare import holds
 from plugin.domain.crm import Invoice
 from plugin.domain.drafts import draft_to_json, fingerprint, invoice_fingerprint
 from plugin.domain.ledger import Document, Draft
@@ -316,6 +317,7 @@ def keep_link(recorder: Recorder, work: Work, document: Document, how: str, sent
         recorder.links[key] = link
     if sent is not None:
         link.sent, link.crm_fingerprint = draft_to_json(sent), fingerprint(sent)
+    link.agreed_at = document.updated_at if sent is not None and holds(document, sent) else None
     if work.invoice is not None:
         link.made_from = work.invoice.quote_id
         see_crm(link, work.invoice, work.link)

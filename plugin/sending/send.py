@@ -24,6 +24,7 @@ from plugin.models import Call, Job, Link
 from plugin.sending import invoiced, quoted, steps
 from plugin.sending.drafting import Lists, change_of, differs, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
+from plugin.sending.held import xero_now
 from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, see_crm, today_of
 from plugin.sending.resolve import Resolver, close_call
 from plugin.sending.work import Ended, Work, by_kind, elements_of
@@ -175,7 +176,7 @@ def _sort(run: _Run, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], lis
     if not changed:
         return creates, []
     try:
-        held = _held(run, kind, changed)
+        held = xero_now(run.flight, run.lane, kind, changed)
     except Problem as problem:
         run.end(Ended(one, problem) for one in changed)
         return creates, []
@@ -184,25 +185,6 @@ def _sort(run: _Run, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], lis
 
 def _gone(one: Work) -> bool:
     return one.link is not None and one.link.xero_status in ("VOIDED", "DELETED")
-
-
-def _held(run: _Run, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
-    """What Xero holds now of these documents: by ids, or in one modified-since pass where that takes fewer calls."""
-    ids = [one.link.xero_id for one in works if one.link is not None]
-    books = replace(run.flight.books, lane=run.lane)
-    seen = [one.link.xero_updated_at for one in works if one.link is not None]
-    singly = -(-len(ids) // kind.xero.together)
-    held: dict[str, Document] = {}
-    if singly > 1 and all(seen):
-        since = min(at for at in seen if at is not None) - timedelta(seconds=1)
-        found, pages = kind.xero.modified(books, since, 1, summary=False)
-        if pages <= singly:
-            held, page = {one.id: one for one in found}, 2
-            while page <= min(pages, singly):
-                part, pages = kind.xero.modified(books, since, page, summary=False)
-                held |= {one.id: one for one in part}
-                page += 1
-    return held | {one.id: one for one in kind.xero.by_ids(books, [one for one in ids if one not in held])}
 
 
 def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) -> list[tuple[Work, Change]]:

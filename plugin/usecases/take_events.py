@@ -114,7 +114,7 @@ def order_looks(services: Services, tx: Transaction, portal_id: int, told: dict[
 
 
 def quiet_window(changes_a_second: float) -> float:
-    """For how long a document has to be quiet: half a second, and in a storm more with its strength, up to ten."""
+    """For how long a document has to be quiet: a moment, and in a storm more with its strength, up to ten."""
     return durations.QUIET if changes_a_second < STORM else min(durations.QUIET_MOST, changes_a_second)
 
 

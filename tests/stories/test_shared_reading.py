@@ -1,0 +1,105 @@
+"""In a busy minute what happens by itself shares one look at what changed in Xero; what was changed there is still never overwritten (RULES 19)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from plugin.limits import Slot
+from plugin.models import Activity, Followed, Watermark
+from tests.stories.office import Office
+from tests.stories.seen import row, rows
+from tests.stories.test_automatic import ROWS, automatic, harbour, in_xero, live, new_invoice
+from tests.stories.test_pull import news
+from tests.stories.test_sending import writes
+
+
+@pytest.fixture
+def sent(office: Office) -> list[int]:
+    """Three invoices that went by themselves, in a minute with some calls in it; nothing was read for long."""
+    automatic(office)
+    ids = [new_invoice(office) for _ in range(3)]
+    live(office)
+    busy(office)
+    long_ago(office)
+    office.sandbox.xero.controls.calls.clear()
+    return ids
+
+
+def busy(office: Office) -> None:
+    limits = office.services.xero_limits
+    for _ in range(10):
+        slot = limits.take(office.sandbox.xero.HARBOUR, "people")
+        assert isinstance(slot, Slot)
+        limits.give_back(slot, minute_left=None, day_left=None)
+
+
+def long_ago(office: Office) -> None:
+    """As if the shared reading were a quarter of a minute old."""
+    with office.services.db.transaction() as tx:
+        for mark in tx.query(Watermark).filter_by(resource="invoices"):
+            mark.read_at = office.services.now() - timedelta(seconds=15)
+
+
+def edit(office: Office, crm_id: int, quantity: int) -> None:
+    harbour(office).change_invoice(crm_id, [{**ROWS[0], "quantity": quantity}])
+    live(office)
+
+
+def readings(office: Office) -> tuple[int, int]:
+    """Readings of what changed, and readings by ids."""
+    seen = [one for one in office.sandbox.xero.controls.calls if one.method == "GET" and one.path.endswith("/Invoices")]
+    by_ids = [one for one in seen if "IDs=" in one.query]
+    return len(seen) - len(by_ids), len(by_ids)
+
+
+def test_changes_one_after_another_share_a_reading(office: Office, sent: list[int]) -> None:
+    for crm_id in sent:
+        edit(office, crm_id, 3)
+    assert [str(in_xero(office, crm_id).total) for crm_id in sent] == ["345.00"] * 3
+    assert len(writes(office)) == 3
+    assert readings(office) == (1, 0)
+    assert len(rows(office, Activity, code="activity.updated_in_xero")) == 3
+
+
+def test_what_was_changed_in_xero_is_read_by_itself_and_stays(office: Office, sent: list[int]) -> None:
+    """The reference is only Xero's: it stays, while the CRM's change goes."""
+    office.sandbox.xero.edit(in_xero(office, sent[0]).id, Reference="PO 7")
+    edit(office, sent[0], 3)
+    assert readings(office) == (1, 1)
+    assert (str(in_xero(office, sent[0]).total), in_xero(office, sent[0]).reference) == ("345.00", "PO 7")
+
+
+def test_what_both_sides_changed_waits_for_a_person(office: Office, sent: list[int]) -> None:
+    document = in_xero(office, sent[0])
+    office.sandbox.xero.actions.add_line(
+        office.sandbox.xero.HARBOUR, document.id, Description="Added by the bookkeeper", Quantity="1", UnitAmount="50", AccountCode="200", TaxType="OUTPUT2"
+    )
+    edit(office, sent[0], 3)
+    assert readings(office) == (1, 1)
+    assert len(in_xero(office, sent[0]).lines) == 2
+    assert row(office, Followed, crm_id=sent[0]).problem_code == "edit.conflict"
+
+
+def test_what_xero_has_told_of_meanwhile_is_read_by_itself(office: Office, sent: list[int]) -> None:
+    """A payment within the seconds of a shared reading: known from its webhook, it stands against the change."""
+    edit(office, sent[0], 3)
+    office.sandbox.xero.approve(in_xero(office, sent[1]).id)
+    office.sandbox.xero.pay(in_xero(office, sent[1]).id)
+    raw, signature = news(office)
+    office.client.post("/xero/webhooks", data=raw, headers={"x-xero-signature": signature, "Content-Type": "application/json"})
+    live(office)
+    edit(office, sent[1], 3)
+    assert row(office, Followed, crm_id=sent[1]).problem_code == "edit.paid"
+    assert str(in_xero(office, sent[1]).total) == "230.00"
+
+
+def test_a_quiet_minute_reads_for_each_run(office: Office) -> None:
+    automatic(office)
+    crm_id = new_invoice(office)
+    live(office)
+    office.services.redis.flushdb()
+    office.sandbox.xero.controls.calls.clear()
+    edit(office, crm_id, 3)
+    assert readings(office) == (0, 1)
