@@ -46,7 +46,9 @@ BLIND_MS = 60_000
 LEND_MS = 1_100
 #: News goes at once while the minute is young. Then a call of people or news is followed by news only so much later, and what happens meanwhile
 #: shares a call: so a busy minute leaves room for people. Beside bulk, which takes what the minute has left, news goes a few times a minute.
-NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 10, 1_130, 1_900, 5_000, 10_000
+NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 10, 1_130, 1_500, 5_000, 10_000
+#: A reading that several runs share puts off none of them: each of their writes carries a part of it, so that they go at an even pace.
+SHARE_OF_WRITE, SHARE_OF_SHARED = 1.28, 0.0
 DAY_WAIT_MS = 900_000
 DAY_RESERVE = 0.10
 APP_MINUTE = 9_500
@@ -64,7 +66,7 @@ local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
 if hold > now then return {0, hold - now, redis.call('HGET', state, 'why') or 'hold'} end
 local everybody = tonumber(redis.call('GET', KEYS[5]) or '0')
 if everybody > now then return {0, everybody - now, 'app'} end
-for i = 15, #ARGV do
+for i = 16, #ARGV do
   -- What this process has in the air, where Redis has forgotten it.
   redis.call('ZADD', slots, 'NX', now + tonumber(ARGV[10]), ARGV[i]); redis.call('ZADD', log, 'NX', now, ARGV[i])
 end
@@ -105,8 +107,8 @@ end
 if bulk then redis.call('HSET', state, 'latest', now)
 else
   -- Each call of people and news takes its share of time from the news that comes after it, for no longer than three of them.
-  local paced, share = tonumber(redis.call('HGET', state, 'paced') or '0'), tonumber(ARGV[14])
-  redis.call('HSET', state, 'paced', math.min(math.max(now, paced) + share, now + 3 * share))
+  local paced, most = tonumber(redis.call('HGET', state, 'paced') or '0'), now + 3 * tonumber(ARGV[14])
+  redis.call('HSET', state, 'paced', math.max(paced, math.min(math.max(now, paced) + tonumber(ARGV[15]), most)))
 end
 redis.call('ZADD', log, now, slot); redis.call('ZADD', app, now, slot)
 redis.call('ZADD', slots, now + tonumber(ARGV[10]), slot)
@@ -263,11 +265,15 @@ class XeroLimits:
         self._held: dict[Slot, float] = {}
         self._renewing = False
 
-    def take(self, tenant: str, lane: Lane) -> Slot | Wait:
-        """One slot, or how long to wait; never blocks. Raises a problem when Redis is away."""
+    def take(self, tenant: str, lane: Lane, share: float = 1.0) -> Slot | Wait:
+        """One slot, or how long to wait; never blocks. Raises a problem when Redis is away.
+
+        `share`: for how much the call counts in the pace of news.
+        """
         slot = uuid.uuid4().hex
         values: list[str | int | float] = [lane, slot, self._ms(WINDOW_MS), MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE]
         values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS), self._ms(LEND_MS), self._ms(NEWBORN_MS), self._ms(NEWS_MS)]
+        values.append(int(share * self._ms(NEWS_MS)))
         with self._lock:
             values += [one.id for one in self._in_the_air() if one.tenant == tenant]
         try:

@@ -181,6 +181,8 @@ class XeroBooks:
     tenant_id: str
     login_id: int
     lane: Lane
+    #: For how much its calls count in the pace of news.
+    share: float = 1.0
 
     def __call__(
         self,
@@ -218,7 +220,7 @@ class XeroBooks:
     def slot(self) -> Slot:
         """A slot, waited for with the lane's patience."""
         give_up = time.monotonic() + _PATIENCE[self.lane]
-        while isinstance(taken := self.services.xero_limits.take(self.tenant_id, self.lane), Wait):
+        while isinstance(taken := self.services.xero_limits.take(self.tenant_id, self.lane, self.share), Wait):
             if time.monotonic() + taken.seconds > give_up:
                 raise Problem("xero.limit_wait", after(taken.seconds), why=taken.why)
             time.sleep(min(taken.seconds, 0.25))

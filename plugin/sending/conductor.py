@@ -34,7 +34,7 @@ from plugin.xero.resource import WRITE_MOST
 log = logging.getLogger("plugin.sending")
 
 SEND_MOST = 1_000
-#: A click or a change waits for no call in flight, as long as Xero takes another call beside it; the outer one is recorded when the inner ones are.
+#: A click or a change waits for no call in flight, as long as Xero takes another call beside it. Answers to the outer ones are recorded meanwhile.
 NESTED_MOST = 3
 PULL_MOST = 10_000
 KINDS = (jobs.SEND, jobs.PULL, jobs.INVOICED, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER)

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 
 from plugin import jobs, leases
 from plugin.domain.problems import Problem, after
-from plugin.limits import Lane, Slot, Wait
+from plugin.limits import SHARE_OF_WRITE, Lane, Slot, Wait
 from plugin.models import Call, Job
 from plugin.services import Services
 from plugin.talking import XeroBooks
@@ -59,6 +59,17 @@ class Plan:
 
 
 @dataclass
+class _Air:
+    """Plans of one `fly`: what waits, what is in the air, and what ended it."""
+
+    waiting: deque[Plan]
+    flying: dict[Future[Answer], Plan] = field(default_factory=dict)
+    ask_again: float = 0.0
+    stopped_by: Problem | None = None
+    broken: Exception | None = None
+
+
+@dataclass
 class Flight:
     """Runs plans for one organisation under the conductor's lease."""
 
@@ -70,34 +81,57 @@ class Flight:
     between: Callable[[], None] = lambda: None
     #: Calls that wait for their start.
     planned: int = 0
+    #: Whoever flies, the innermost last: a click flies while a call of bulk is in the air.
+    _airs: list[_Air] = field(default_factory=list)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "xero"))
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
 
     def fly(self, plans: Sequence[Plan], lane: Lane) -> None:
-        """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`."""
-        waiting, flying = deque(plans), dict[Future[Answer], Plan]()
-        looked, ask_again, stopped_by = 0.0, 0.0, None
-        pause: Wait | Problem | None = None
-        while waiting or flying:
-            if stopped_by is None and time.monotonic() >= ask_again:
-                pause = self._launch(waiting, flying, lane)
-                ask_again = time.monotonic() + (min(max(pause.seconds, ASK_LEAST), ASK_MOST) if lane == "bulk" and isinstance(pause, Wait) else 0.0)
-            if isinstance(pause, Problem):
-                stopped_by = pause
-            if stopped_by is not None and waiting:
-                self._abandon(waiting, stopped_by)
-            if not flying and waiting:
-                time.sleep(min(pause.seconds if isinstance(pause, Wait) else 0.01, 0.1))
-            done, _ = wait(flying, timeout=0.05, return_when=FIRST_COMPLETED) if flying else (set(), None)
-            for future in done:
-                ask_again = 0.0
-                stopped_by = self._land(flying.pop(future), future, waiting) or stopped_by
-            if time.monotonic() - looked > PEOPLE_EVERY:
-                looked, self.planned = time.monotonic(), len(waiting)
-                self.between()
+        """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`.
+
+        Answers of whoever waits outside of `between` are handed on here as well, so that none of them waits for what began after it.
+        """
+        air = _Air(deque(plans))
+        self._airs.append(air)
+        try:
+            self._fly(air, lane)
+        finally:
+            self._airs.pop()
         self.planned = 0
+
+    def _fly(self, air: _Air, lane: Lane) -> None:
+        looked = 0.0
+        pause: Wait | Problem | None = None
+        while air.waiting or air.flying:
+            if air.stopped_by is None and time.monotonic() >= air.ask_again:
+                pause = self._launch(air.waiting, air.flying, lane)
+                air.ask_again = time.monotonic() + (min(max(pause.seconds, ASK_LEAST), ASK_MOST) if lane == "bulk" and isinstance(pause, Wait) else 0.0)
+            if isinstance(pause, Problem):
+                air.stopped_by = pause
+            if air.stopped_by is not None and air.waiting:
+                self._abandon(air.waiting, air.stopped_by)
+            if not air.flying and air.waiting:
+                time.sleep(min(pause.seconds if isinstance(pause, Wait) else 0.01, 0.1))
+            self._land_what_came()
+            if air.broken is not None:
+                raise air.broken
+            if time.monotonic() - looked > PEOPLE_EVERY:
+                looked, self.planned = time.monotonic(), len(air.waiting)
+                self.between()
+
+    def _land_what_came(self) -> None:
+        """Wait a moment for answers, and hand them on, each to its own."""
+        owners = {future: air for air in self._airs for future in air.flying}
+        done, _ = wait(owners, timeout=0.05, return_when=FIRST_COMPLETED) if owners else (set(), None)
+        for future in done:
+            air = owners[future]
+            air.ask_again = 0.0
+            try:
+                air.stopped_by = self._land(air.flying.pop(future), future, air.waiting) or air.stopped_by
+            except Exception as error:
+                air.broken = error  # whoever made the call deals with it
 
     def _launch(self, waiting: deque[Plan], flying: dict[Future[Answer], Plan], lane: Lane) -> Wait | Problem | None:
         """Start what may start now. Returns why the next one may not."""
@@ -106,7 +140,7 @@ class Flight:
                 return Problem("worker.stopping", after(0))
             try:
                 token = self.books.token()
-                slot = self.services.xero_limits.take(self.books.tenant_id, lane)
+                slot = self.services.xero_limits.take(self.books.tenant_id, lane, SHARE_OF_WRITE)
             except Problem as problem:
                 return problem
             if isinstance(slot, Wait):

@@ -17,12 +17,12 @@ from plugin import directory, durations, jobs
 from plugin.domain.compare import GONE, draft_from_json
 from plugin.domain.ledger import Document
 from plugin.kinds import INVOICE, Kind
-from plugin.limits import Lane
+from plugin.limits import SHARE_OF_SHARED, Lane
 from plugin.models import Link
 from plugin.receiving import sweeps
 from plugin.sending.flight import Flight
 from plugin.sending.work import Work
-from plugin.xero.client import Caller
+from plugin.talking import XeroBooks
 
 
 def xero_now(flight: Flight, lane: Lane, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
@@ -32,7 +32,7 @@ def xero_now(flight: Flight, lane: Lane, kind: Kind, works: Sequence[Work]) -> d
     return known | _read(books, kind, [one for one in works if one.link is not None and one.link.xero_id not in known])
 
 
-def _read(books: Caller, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
+def _read(books: XeroBooks, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
     """By ids, or in one modified-since pass where that takes fewer calls."""
     ids = [one.link.xero_id for one in works if one.link is not None]
     seen = [one.link.xero_updated_at for one in works if one.link is not None]
@@ -55,7 +55,7 @@ def _shares(flight: Flight, works: Sequence[Work]) -> bool:
     return all(one.job.priority == jobs.EVENTS for one in works) and flight.services.xero_limits.news_shares(flight.books.tenant_id)
 
 
-def _unmoved(flight: Flight, books: Caller, works: Sequence[Work]) -> dict[str, Document]:
+def _unmoved(flight: Flight, books: XeroBooks, works: Sequence[Work]) -> dict[str, Document]:
     """Those of which Xero has said nothing since we wrote them, as its answer was then."""
     services = flight.services
     with services.db.reading() as session:
@@ -63,7 +63,7 @@ def _unmoved(flight: Flight, books: Caller, works: Sequence[Work]) -> dict[str, 
     if read_at is None:
         return {}  # the first synchronisation reads everything
     if (services.now() - read_at).total_seconds() * services.config.pace > durations.SHARED_READING:
-        sweeps.read_documents(flight, books)
+        sweeps.read_documents(flight, replace(books, share=SHARE_OF_SHARED))
     with services.db.reading() as session:
         links = session.scalars(select(Link).where(Link.id.in_([one.link.id for one in works if one.link is not None]))).all()
     documents = {link.xero_id: document for link in links if (document := _as_answered(link)) is not None}
