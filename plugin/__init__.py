@@ -53,7 +53,7 @@ def make_services(config: Config, database: Database) -> Services:
     from plugin.bells import Bells
     from plugin.call_log import CallLog
     from plugin.counts import Counts
-    from plugin.limits import Bitrix24Limits, XeroLimits, patient_redis
+    from plugin.limits import Bitrix24Limits, NewsMemory, XeroLimits, patient_redis
     from plugin.services import Services
     from plugin.wire import Addresses, Wire
 
@@ -65,4 +65,4 @@ def make_services(config: Config, database: Database) -> Services:
     call_log = CallLog(database, (config.xero_api_url, config.xero_identity_url))
     wire.observer = call_log.take
     xero_limits, bitrix24_limits = XeroLimits(redis, config.pace), Bitrix24Limits(redis, config.pace)
-    return Services(config, database, wire, redis, bells, Counts(redis), xero_limits, bitrix24_limits, call_log)
+    return Services(config, database, wire, redis, bells, Counts(redis), xero_limits, bitrix24_limits, call_log, NewsMemory(config.pace))

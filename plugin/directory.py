@@ -129,11 +129,6 @@ def watermark(session: Session, organisation_id: int, resource: str) -> datetime
     return session.scalar(select(Watermark.modified_since).where(Watermark.organisation_id == organisation_id, Watermark.resource == resource))
 
 
-def last_read(session: Session, organisation_id: int, resource: str) -> datetime | None:
-    """When this resource was read last, to its end."""
-    return session.scalar(select(Watermark.read_at).where(Watermark.organisation_id == organisation_id, Watermark.resource == resource))
-
-
 def set_watermark(tx: Transaction, organisation_id: int, resource: str, modified_since: datetime | None, now: datetime) -> None:
     """Remember how far a resource was read by somebody else than this module (documents)."""
     _mark(tx, organisation_id, resource, modified_since, now)

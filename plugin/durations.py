@@ -16,7 +16,7 @@ RING_AGAIN = 2.0
 #: Messages of a partner gather for so long before a worker takes them: a bell each would drown the workers.
 GATHER = 0.1
 #: A document that an event named is left alone for so long after the last one, and then until the next tick of this clock (RULES 33).
-QUIET, TICK = 0.3, 0.1
+QUIET, TICK = 0.2, 0.1
 #: In a storm the window grows to this; no document is held longer than the last.
 QUIET_MOST, HOLD_MOST = 10.0, 60.0
 #: A portal's changes in so many seconds say whether there is a storm; those in the last few, whether one begins.

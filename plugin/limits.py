@@ -16,7 +16,9 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from redis import Redis
@@ -46,7 +48,7 @@ BLIND_MS = 60_000
 LEND_MS = 1_100
 #: News goes at once while the minute is young. Then a call of people or news is followed by news only so much later, and what happens meanwhile
 #: shares a call: so a busy minute leaves room for people. Beside bulk, which takes what the minute has left, news goes a few times a minute.
-NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 10, 1_130, 1_500, 5_000, 10_000
+NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 20, 1_130, 1_500, 5_000, 10_000
 #: A reading that several runs share puts off none of them: each of their writes carries a part of it, so that they go at an even pace.
 SHARE_OF_WRITE, SHARE_OF_SHARED = 1.28, 0.0
 DAY_WAIT_MS = 900_000
@@ -66,7 +68,7 @@ local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
 if hold > now then return {0, hold - now, redis.call('HGET', state, 'why') or 'hold'} end
 local everybody = tonumber(redis.call('GET', KEYS[5]) or '0')
 if everybody > now then return {0, everybody - now, 'app'} end
-for i = 16, #ARGV do
+for i = 17, #ARGV do
   -- What this process has in the air, where Redis has forgotten it.
   redis.call('ZADD', slots, 'NX', now + tonumber(ARGV[10]), ARGV[i]); redis.call('ZADD', log, 'NX', now, ARGV[i])
 end
@@ -108,6 +110,7 @@ if bulk then redis.call('HSET', state, 'latest', now)
 else
   -- Each call of people and news takes its share of time from the news that comes after it, for no longer than three of them.
   local paced, most = tonumber(redis.call('HGET', state, 'paced') or '0'), now + 3 * tonumber(ARGV[14])
+  if used < tonumber(ARGV[16]) then paced = 0 end
   redis.call('HSET', state, 'paced', math.max(paced, math.min(math.max(now, paced) + tonumber(ARGV[15]), most)))
 end
 redis.call('ZADD', log, now, slot); redis.call('ZADD', app, now, slot)
@@ -273,7 +276,7 @@ class XeroLimits:
         slot = uuid.uuid4().hex
         values: list[str | int | float] = [lane, slot, self._ms(WINDOW_MS), MINUTE_CALLS, MINUTE_BULK, IN_FLIGHT, IN_FLIGHT_BULK, APP_MINUTE, DAY_RESERVE]
         values += [self._ms(durations.LEASE * 1000), self._ms(DAY_WAIT_MS), self._ms(LEND_MS), self._ms(NEWBORN_MS), self._ms(NEWS_MS)]
-        values.append(int(share * self._ms(NEWS_MS)))
+        values += [int(share * self._ms(NEWS_MS)), NEWS_FREE]
         with self._lock:
             values += [one.id for one in self._in_the_air() if one.tenant == tenant]
         try:
@@ -310,16 +313,6 @@ class XeroLimits:
             return int(self._news(keys=[keys[0], keys[2]], args=values)) / 1000
         except RedisError as error:
             raise no_redis() from error
-
-    def news_shares(self, tenant: str) -> bool:
-        """Is the minute so busy that what happens in quick succession shares calls? Not where nobody knows."""
-        try:
-            seconds, micro = self._redis.time()
-            since = seconds * 1000 + micro // 1000 - self._ms(WINDOW_MS)
-            used: Any = self._redis.zcount(self._keys(tenant)[0], since, "+inf")
-        except RedisError:
-            return False
-        return int(used) >= NEWS_FREE
 
     def last_portal(self, tenant: str) -> int:
         """Portals that share an organisation take turns: whose turn was the last. 0 where nobody knows."""
@@ -424,6 +417,40 @@ class XeroLimits:
 
     def _keys(self, tenant: str) -> list[str]:
         return [f"xero:{tenant}:log", f"xero:{tenant}:slots", f"xero:{tenant}:state", "xero:app", "xero:app:hold"]
+
+
+#: So many runs of news, none later than so many seconds after the one before, are a busy time; then a reading serves all of the next seconds.
+STREAK, STREAK_GAP = 3, 4.0
+
+
+class NewsMemory:
+    """What this process remembers of what happens by itself, by organisation: whether it shares a reading of Xero, and to when it was put off.
+
+    Another process that takes over knows nothing of it, which is safe: it reads for itself, and what was put off is due at that moment.
+    """
+
+    def __init__(self, pace: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pace, self._clock = pace, clock
+        self._runs: dict[str, tuple[int, float]] = {}
+        self._read_at: dict[str, float] = {}
+        self.put_off: dict[str, datetime] = {}
+
+    def goes_on(self, tenant: str) -> bool:
+        """A run of news is about to ask what Xero holds. Has it gone on like this for a while?"""
+        now = self._clock()
+        length, last = self._runs.get(tenant, (0, now))
+        length = length + 1 if (now - last) * self._pace <= STREAK_GAP else 1
+        self._runs[tenant] = (length, now)
+        return length > STREAK
+
+    def was_read(self, tenant: str) -> None:
+        """What changed in Xero is known as of this moment."""
+        self._read_at[tenant] = self._clock()
+
+    def is_known(self, tenant: str) -> bool:
+        """Was it read for this purpose, a few seconds ago at most?"""
+        read_at = self._read_at.get(tenant)
+        return read_at is not None and (self._clock() - read_at) * self._pace <= durations.SHARED_READING
 
 
 #: Requests that people keep for themselves at the top of the bucket.

@@ -13,7 +13,7 @@ from plugin.call_log import CallLog
 from plugin.config import Config
 from plugin.counts import Counts
 from plugin.db import Database
-from plugin.limits import Bitrix24Limits, XeroLimits
+from plugin.limits import Bitrix24Limits, NewsMemory, XeroLimits
 from plugin.wire import Wire
 
 
@@ -34,6 +34,7 @@ class Services:
     xero_limits: XeroLimits
     bitrix24_limits: Bitrix24Limits
     call_log: CallLog
+    news: NewsMemory
     now: Callable[[], datetime] = _utc_now
 
     def redis_answers(self) -> bool:

@@ -140,15 +140,15 @@ class _Turn:
             until = session.scalar(select(Organisation.paused_until).where(Organisation.id == self.organisation_id))
         if until is None or until <= self.services.now():
             return False
-        self._postpone(until)
+        self._move(until, Job.run_at < until)
         return True
 
-    def _postpone(self, until: datetime, *which: ColumnElement[bool]) -> None:
-        """What is due of these (of everything, where none are named) is due then; whoever looks last rings for it."""
+    def _move(self, until: datetime, *which: ColumnElement[bool]) -> None:
+        """What waits of these is due then; whoever looks last rings for it."""
         with self.services.db.transaction() as tx:
             leases.check(tx, self.bell, self.fence)
-            due = (Job.bell == self.bell, Job.state == "waiting", Job.run_at < until)
-            tx.execute(update(Job).where(*due, *which).values(run_at=until).execution_options(synchronize_session=False))
+            mine = (Job.bell == self.bell, Job.state == "waiting", *which)
+            tx.execute(update(Job).where(*mine).values(run_at=until).execution_options(synchronize_session=False))
 
     def _people_first(self) -> bool:
         """What people ordered, else what has just happened, in a round of its own, in their lane. False when nothing of it may start now."""
@@ -163,8 +163,13 @@ class _Turn:
             wait = self.services.xero_limits.news(self.tenant_id)
         except Problem:
             return True  # without Redis nothing goes, and each job says so
+        until = self.services.now() + timedelta(seconds=wait)
+        before = self.services.news.put_off.pop(self.tenant_id, until)
+        if before > until:  # the minute has room sooner than it seemed
+            self._move(until, Job.priority == jobs.EVENTS, Job.run_at == before)
         if wait:
-            self._postpone(self.services.now() + timedelta(seconds=wait), Job.priority == jobs.EVENTS)
+            self._move(until, Job.priority == jobs.EVENTS, Job.run_at < until)
+            self.services.news.put_off[self.tenant_id] = until
             self.services.bells.ring(self.bell, wait)  # bulk that is held back may have a longer wait
         return not wait
 

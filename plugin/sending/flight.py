@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select, update
 
@@ -25,6 +25,8 @@ from plugin.services import Services
 from plugin.talking import XeroBooks
 from plugin.wire import About, Answer
 from plugin.xero import errors as xero_errors
+
+_Result = TypeVar("_Result")
 
 THREADS = 5
 #: A limit that lasts longer than this ends the turn; the work waits in the database instead of in a thread.
@@ -87,6 +89,10 @@ class Flight:
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)
+
+    def beside(self, work: Callable[[], _Result]) -> Future[_Result]:
+        """Do this on a thread, while the main one goes on."""
+        return self._pool.submit(work)
 
     def fly(self, plans: Sequence[Plan], lane: Lane) -> None:
         """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`.

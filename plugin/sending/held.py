@@ -1,20 +1,23 @@
 """What Xero holds now of linked documents, for a comparison of three versions (RULES 19), with as few calls as that takes.
 
-In a busy minute what happens by itself shares one reading: the list of what changed in Xero, taken over as a sweep takes it over, says which of our
-documents are still as Xero answered when we last wrote them. Those need no reading of their own for the next few seconds (decision 0046).
+While changes come again and again, what happens by itself shares one reading: the list of what changed in Xero, taken over as a sweep
+takes it over, says which of our documents are still as Xero answered when we last wrote them. Those need no reading of their own for the
+next few seconds (decision 0046).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
 from sqlalchemy import select
 
-from plugin import directory, durations, jobs
+from plugin import directory, jobs
 from plugin.domain.compare import GONE, draft_from_json
+from plugin.domain.drafts import invoice_fingerprint
 from plugin.domain.ledger import Document
 from plugin.kinds import INVOICE, Kind
 from plugin.limits import SHARE_OF_SHARED, Lane
@@ -25,11 +28,36 @@ from plugin.sending.work import Work
 from plugin.talking import XeroBooks
 
 
-def xero_now(flight: Flight, lane: Lane, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
+@dataclass(frozen=True)
+class Asked:
+    """A reading that is under way on a thread: of these, by Xero's ids."""
+
+    ids: frozenset[str]
+    found: Future[dict[str, Document]]
+
+
+def ask_ahead(flight: Flight, lane: Lane, works: Sequence[Work]) -> Asked | None:
+    """A person waits: what the CRM has changed is read from Xero while drafts, contacts and items are made ready. Costs no call more, as a rule."""
+    changed = [one for one in works if one.job.priority == jobs.PEOPLE and one.link is not None and not one.as_new and _seems_changed(one, one.link)]
+    if not changed or len({one.kind.name for one in changed}) > 1 or len(changed) > changed[0].kind.xero.together:
+        return None
+    books = replace(flight.books, lane=lane)
+    ids = frozenset(one.link.xero_id for one in changed if one.link is not None)
+    return Asked(ids, flight.beside(lambda: _read(books, changed[0].kind, changed)))
+
+
+def _seems_changed(one: Work, link: Link) -> bool:
+    return one.invoice is not None and (link.crm_seen != invoice_fingerprint(one.invoice) or link.crm_stage != one.invoice.stage_id)
+
+
+def xero_now(flight: Flight, lane: Lane, kind: Kind, works: Sequence[Work], asked: Asked | None) -> dict[str, Document]:
     """What Xero holds of these, by its ids; what it does not know is missing. Raises the problem of a call that failed."""
     books = replace(flight.books, lane=lane)
     known = _unmoved(flight, books, works) if kind is INVOICE and _shares(flight, works) else {}
-    return known | _read(books, kind, [one for one in works if one.link is not None and one.link.xero_id not in known])
+    ahead: frozenset[str] = frozenset()
+    if asked is not None and any(one.link.xero_id in asked.ids for one in works if one.link is not None):
+        known, ahead = known | asked.found.result(), asked.ids
+    return known | _read(books, kind, [one for one in works if one.link is not None and one.link.xero_id not in (known.keys() | ahead)])
 
 
 def _read(books: XeroBooks, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:
@@ -51,19 +79,20 @@ def _read(books: XeroBooks, kind: Kind, works: Sequence[Work]) -> dict[str, Docu
 
 
 def _shares(flight: Flight, works: Sequence[Work]) -> bool:
-    """Only what nobody waits for in front of a screen, and only where each run's own reading would use the minute up."""
-    return all(one.job.priority == jobs.EVENTS for one in works) and flight.services.xero_limits.news_shares(flight.books.tenant_id)
+    """Only what nobody waits for in front of a screen, and only while it goes on and on: each run's own reading would use the minute up."""
+    return all(one.job.priority == jobs.EVENTS for one in works) and flight.services.news.goes_on(flight.books.tenant_id)
 
 
 def _unmoved(flight: Flight, books: XeroBooks, works: Sequence[Work]) -> dict[str, Document]:
     """Those of which Xero has said nothing since we wrote them, as its answer was then."""
     services = flight.services
     with services.db.reading() as session:
-        read_at = directory.last_read(session, flight.books.organisation_id, INVOICE.watermark)
-    if read_at is None:
+        mark = directory.watermark(session, books.organisation_id, INVOICE.watermark)
+    if mark is None:
         return {}  # the first synchronisation reads everything
-    if (services.now() - read_at).total_seconds() * services.config.pace > durations.SHARED_READING:
+    if not services.news.is_known(books.tenant_id):
         sweeps.read_documents(flight, replace(books, share=SHARE_OF_SHARED))
+        services.news.was_read(books.tenant_id)
     with services.db.reading() as session:
         links = session.scalars(select(Link).where(Link.id.in_([one.link.id for one in works if one.link is not None]))).all()
     documents = {link.xero_id: document for link in links if (document := _as_answered(link)) is not None}

@@ -24,7 +24,7 @@ from plugin.models import Call, Job, Link
 from plugin.sending import invoiced, quoted, steps
 from plugin.sending.drafting import Lists, change_of, differs, draft_of, lists_of
 from plugin.sending.flight import Flight, Plan
-from plugin.sending.held import xero_now
+from plugin.sending.held import Asked, ask_ahead, xero_now
 from plugin.sending.record import Recorder, end_jobs, keep_link, know_links, order_problem_note, order_write_back, see, see_crm, today_of
 from plugin.sending.resolve import Resolver, close_call
 from plugin.sending.work import Ended, Work, by_kind, elements_of
@@ -61,6 +61,8 @@ class _Run:
     #: Documents on their way, as Xero answered: the next step is a call of its own.
     onward: list[tuple[Work, Document]] = field(default_factory=list)
     lists: Lists | None = None
+    #: What is read from Xero already.
+    asked: Asked | None = None
 
     @property
     def settled(self) -> Lists:
@@ -112,6 +114,7 @@ def send(flight: Flight, works: Sequence[Work], lane: Lane, ended: Sequence[Ende
     if not going:
         return
     quoted.attach(flight.services, going)
+    run.asked = ask_ahead(flight, lane, going)
     try:
         directory.ensure(flight.services, replace(flight.books, lane=lane), _LISTS, fresh_for=durations.LISTS_FRESH)
         going = _resolve_and_translate(run, going)
@@ -176,7 +179,7 @@ def _sort(run: _Run, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], lis
     if not changed:
         return creates, []
     try:
-        held = xero_now(run.flight, run.lane, kind, changed)
+        held = xero_now(run.flight, run.lane, kind, changed, run.asked)
     except Problem as problem:
         run.end(Ended(one, problem) for one in changed)
         return creates, []

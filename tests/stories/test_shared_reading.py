@@ -1,13 +1,12 @@
-"""In a busy minute what happens by itself shares one look at what changed in Xero; what was changed there is still never overwritten (RULES 19)."""
+"""While changes come again and again, what happens by itself shares a reading of Xero; nothing of the bookkeeper's is overwritten (RULES 19)."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
-from plugin.limits import Slot
-from plugin.models import Activity, Followed, Watermark
+from plugin import durations
+from plugin.limits import STREAK, STREAK_GAP, NewsMemory
+from plugin.models import Activity, Followed
 from tests.stories.office import Office
 from tests.stories.seen import row, rows
 from tests.stories.test_automatic import ROWS, automatic, harbour, in_xero, live, new_invoice
@@ -17,29 +16,14 @@ from tests.stories.test_sending import writes
 
 @pytest.fixture
 def sent(office: Office) -> list[int]:
-    """Three invoices that went by themselves, in a minute with some calls in it; nothing was read for long."""
+    """Three invoices that went by themselves, in a time in which run follows run."""
     automatic(office)
     ids = [new_invoice(office) for _ in range(3)]
     live(office)
-    busy(office)
-    long_ago(office)
+    for _ in range(STREAK):
+        office.services.news.goes_on(office.sandbox.xero.HARBOUR)
     office.sandbox.xero.controls.calls.clear()
     return ids
-
-
-def busy(office: Office) -> None:
-    limits = office.services.xero_limits
-    for _ in range(10):
-        slot = limits.take(office.sandbox.xero.HARBOUR, "people")
-        assert isinstance(slot, Slot)
-        limits.give_back(slot, minute_left=None, day_left=None)
-
-
-def long_ago(office: Office) -> None:
-    """As if the shared reading were a quarter of a minute old."""
-    with office.services.db.transaction() as tx:
-        for mark in tx.query(Watermark).filter_by(resource="invoices"):
-            mark.read_at = office.services.now() - timedelta(seconds=15)
 
 
 def edit(office: Office, crm_id: int, quantity: int) -> None:
@@ -95,11 +79,33 @@ def test_what_xero_has_told_of_meanwhile_is_read_by_itself(office: Office, sent:
     assert str(in_xero(office, sent[1]).total) == "230.00"
 
 
-def test_a_quiet_minute_reads_for_each_run(office: Office) -> None:
+def test_a_change_now_and_then_is_read_for_itself(office: Office) -> None:
     automatic(office)
     crm_id = new_invoice(office)
     live(office)
-    office.services.redis.flushdb()
     office.sandbox.xero.controls.calls.clear()
     edit(office, crm_id, 3)
-    assert readings(office) == (0, 1)
+    edit(office, crm_id, 4)
+    assert readings(office) == (0, 2)
+
+
+def test_a_pause_ends_the_busy_time() -> None:
+    now = [100.0]
+    shared = NewsMemory(clock=lambda: now[0])
+    assert [shared.goes_on("books") for _ in range(STREAK + 1)] == [False] * STREAK + [True]
+    assert not shared.goes_on("others")
+    now[0] += STREAK_GAP
+    assert shared.goes_on("books")
+    now[0] += STREAK_GAP + 0.1
+    assert not shared.goes_on("books")
+
+
+def test_a_shared_reading_serves_for_some_seconds() -> None:
+    now = [100.0]
+    shared = NewsMemory(clock=lambda: now[0])
+    assert not shared.is_known("books")
+    shared.was_read("books")
+    now[0] += durations.SHARED_READING
+    assert (shared.is_known("books"), shared.is_known("others")) == (True, False)
+    now[0] += 0.1
+    assert not shared.is_known("books")
