@@ -48,9 +48,10 @@ BLIND_MS = 60_000
 LEND_MS = 1_100
 #: News goes at once while the minute is young. Then a call of people or news is followed by news only so much later, and what happens meanwhile
 #: shares a call: so a busy minute leaves room for people. Beside bulk, which takes what the minute has left, news goes a few times a minute.
-NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 20, 1_130, 1_500, 5_000, 10_000
-#: A reading that several runs share puts off none of them: each of their writes carries a part of it, so that they go at an even pace.
-SHARE_OF_WRITE, SHARE_OF_SHARED = 1.28, 0.0
+NEWS_FREE, NEWS_MS, NEWS_FULL_MS, NEWS_BESIDE_BULK_MS, BULK_LATELY_MS = 10, 1_200, 1_900, 5_000, 10_000
+#: Where a run of news reads before it writes, the write carries most of both. A reading that several runs share puts off none of them:
+#: each of their writes carries a part of it, so that they go at an even pace.
+SHARE_OF_WRITE, SHARE_OF_READ, SHARE_OF_SHARED = 1.21, 0.3, 0.0
 DAY_WAIT_MS = 900_000
 DAY_RESERVE = 0.10
 APP_MINUTE = 9_500

@@ -20,7 +20,7 @@ from plugin.domain.compare import GONE, draft_from_json
 from plugin.domain.drafts import invoice_fingerprint
 from plugin.domain.ledger import Document
 from plugin.kinds import INVOICE, Kind
-from plugin.limits import SHARE_OF_SHARED, Lane
+from plugin.limits import SHARE_OF_READ, SHARE_OF_SHARED, Lane
 from plugin.models import Link
 from plugin.receiving import sweeps
 from plugin.sending.flight import Flight
@@ -57,7 +57,9 @@ def xero_now(flight: Flight, lane: Lane, kind: Kind, works: Sequence[Work], aske
     ahead: frozenset[str] = frozenset()
     if asked is not None and any(one.link.xero_id in asked.ids for one in works if one.link is not None):
         known, ahead = known | asked.found.result(), asked.ids
-    return known | _read(books, kind, [one for one in works if one.link is not None and one.link.xero_id not in (known.keys() | ahead)])
+    left = [one for one in works if one.link is not None and one.link.xero_id not in (known.keys() | ahead)]
+    news = all(one.job.priority == jobs.EVENTS for one in works)
+    return known | _read(replace(books, share=SHARE_OF_READ) if news else books, kind, left)
 
 
 def _read(books: XeroBooks, kind: Kind, works: Sequence[Work]) -> dict[str, Document]:

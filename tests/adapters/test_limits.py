@@ -145,11 +145,11 @@ def test_after_that_a_call_is_followed_by_news_only_a_moment_later(limits: XeroL
     organisation = tenant()
     known(limits, organisation)
     spent(limits, organisation, 10, "bulk")  # has a pace of its own, and counts in the minute only
-    assert 0.9 < limits.news(organisation) <= 1.13
+    assert 1.0 < limits.news(organisation) <= 1.2
     spent(limits, organisation, 1)
-    assert 2.0 < limits.news(organisation) <= 2.26
+    assert 2.1 < limits.news(organisation) <= 2.4
     spent(limits, organisation, 20)
-    assert 3.1 < limits.news(organisation) <= 3.39
+    assert 3.3 < limits.news(organisation) <= 3.6
 
 
 def test_news_leaves_the_end_of_the_minute_to_people_and_a_share_to_bulk(limits: XeroLimits) -> None:
@@ -157,12 +157,12 @@ def test_news_leaves_the_end_of_the_minute_to_people_and_a_share_to_bulk(limits:
     known(limits, organisation)
     spent(limits, organisation, 53)
     alone = limits.news(organisation)
-    assert alone > 3.39
+    assert alone > 3.6
     organisation = tenant()
     known(limits, organisation)
     spent(limits, organisation, 52, "bulk")
     spent(limits, organisation, 1)
-    assert 5.8 < limits.news(organisation) <= 6.13
+    assert 5.9 < limits.news(organisation) <= 6.2
 
 
 def test_a_minute_of_news_alone_never_uses_it_up(redis: Redis) -> None:
