@@ -302,3 +302,21 @@ def test_who_finds_that_another_took_over_keeps_no_slot(office: Office, flight: 
         flight.fly([plan_for(10_000)], "people")
 
     assert office.services.redis.zcard(office.services.xero_limits._keys(flight.books.tenant_id)[1]) == 0
+
+
+def test_an_answer_is_handed_on_while_a_later_call_is_still_in_the_air(office: Office, flight: Flight) -> None:
+    """A call of bulk is answered while a person's call, begun after it, takes its time: its documents do not wait for that one."""
+    office.sandbox.xero.controls.latency[:] = [("/Invoices", "PUT", 0.4), ("/Contacts", "PUT", 1.5)]
+    heard: list[str] = []
+
+    def plan(path: str) -> Plan:
+        return Plan("create", "PUT", path, {}, b"{}", [], [], take=lambda call, answer: heard.append(path), refuse=lambda call, problem: heard.append(path))
+
+    def between() -> None:
+        flight.between = lambda: None
+        flight.fly([plan("Contacts")], "people")
+        heard.append("the person's round is over")
+
+    flight.between = between
+    flight.fly([plan("Invoices")], "people")
+    assert heard == ["Invoices", "Contacts", "the person's round is over"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from plugin import durations
+from plugin import durations, jobs
 from plugin.limits import STREAK, STREAK_GAP, NewsMemory
-from plugin.models import Activity, Followed
+from plugin.models import Activity, Followed, Job
+from plugin.sending import conductor
 from tests.stories.office import Office
-from tests.stories.seen import row, rows
+from tests.stories.patience import PatientOffice
+from tests.stories.seen import deliver, row, rows
 from tests.stories.test_automatic import ROWS, automatic, harbour, in_xero, live, new_invoice
 from tests.stories.test_pull import news
 from tests.stories.test_sending import writes
@@ -87,6 +91,25 @@ def test_a_change_now_and_then_is_read_for_itself(office: Office) -> None:
     edit(office, crm_id, 3)
     edit(office, crm_id, 4)
     assert readings(office) == (0, 2)
+
+
+def test_what_was_put_off_goes_as_soon_as_there_is_room(patient_office: PatientOffice) -> None:
+    """Put off to a moment that turns out to be later than it must: it goes with whatever is due before."""
+    office = patient_office
+    automatic(office)
+    crm_id = new_invoice(office)
+    live(office)
+    harbour(office).change_invoice(crm_id, [{**ROWS[0], "quantity": 3}])
+    deliver(office)
+    office.take_in()
+    job = row(office, Job, kind=jobs.FOLLOW, state="waiting")
+    moment = office.services.now() + timedelta(seconds=300)
+    with office.services.db.transaction() as tx:
+        tx.get_one(Job, job.id).run_at = moment
+        jobs.order(tx, jobs.Order(job.portal_id, jobs.FOLLOW, "invoice:99999", job.bell, job.organisation_id, jobs.EVENTS), office.services.now())
+    office.services.news.put_off[office.sandbox.xero.HARBOUR] = moment
+    conductor.conduct(office.services, job.organisation_id or 0, lambda: False)
+    assert str(in_xero(office, crm_id).total) == "345.00"
 
 
 def test_a_pause_ends_the_busy_time() -> None:
