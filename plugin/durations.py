@@ -54,7 +54,7 @@ ORGANISATION_FRESH = 3600.0
 OVERLAP = 300.0
 #: The same where somebody waits for an answer and a sweep follows.
 NEAR_OVERLAP = 10.0
-#: In a busy minute what happens by itself shares one look at what changed in Xero for so long (`sending/held.py`).
+#: While changes come again and again, what happens by itself shares one look at what changed in Xero for so long (`sending/held.py`).
 SHARED_READING = 8.0
 #: Lists of an organisation, read again once for all its portals (`receiving/rhythm.py` holds the table).
 SWEEP_DOCUMENTS = 3 * 3600.0

@@ -80,7 +80,7 @@ const bitrix24 = (() => {
         unheard = setTimeout(ignored, UNHEARD);
         b24.parent.message.send("resizeWindow", { width: "100%", height, isSafely: true });
       })
-      .catch(() => lift(0));
+      .catch(ignored);
   }
 
   let fitting = 0;
