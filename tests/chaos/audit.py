@@ -90,7 +90,9 @@ def _brought(trial: Trial) -> list[str]:
     found = [f"customers in the CRM more than once: {held['twice']}"] if held["twice"] else []
     for xero_id, invoices in held["invoices"].items():
         if len(invoices) != 1:
-            found.append(f"made in Xero {xero_id}: the CRM holds {len(invoices)}, and we say {rows[xero_id].state} {rows[xero_id].problem_code}")
+            row = rows.get(xero_id)
+            said = f"{row.state} {row.problem_code}" if row is not None else "nothing of it"
+            found.append(f"made in Xero {xero_id}: the CRM holds {len(invoices)}, and we say {said}")
         elif invoices[0]["total"] != held["totals"][xero_id]:
             found.append(f"made in Xero {xero_id}: the CRM says {invoices[0]['total']}, Xero {held['totals'][xero_id]}")
         elif links.get(xero_id) is None or links[xero_id].crm_id != invoices[0]["id"]:

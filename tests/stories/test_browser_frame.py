@@ -87,3 +87,18 @@ def test_whoever_comes_back_to_the_tab_sees_what_happened_meanwhile(desk: Desk) 
     alice.connect_xero()
     frame.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(desk.app.get_by_role("heading", name="Organisation", exact=True).first).to_be_visible()
+
+
+def test_the_dashboard_shows_what_happens_while_it_is_open(desk: Desk) -> None:
+    """Nobody touches it: what waits, and then what was sent, comes by itself."""
+    alice = desk.office.ready()
+    desk.open()
+    desk.go("/app/dashboard")
+    tiles = desk.app.get_by_role("list", name="At a glance")
+    expect(tiles.get_by_role("listitem").filter(has_text="Sent today")).to_contain_text("0")
+    batch = alice.order(*sendable(desk.office, 2))
+    alice.post(f"/app/batches/{batch}/confirm")
+    expect(tiles.get_by_role("listitem").filter(has_text="Waiting").locator(".figure")).to_have_text("2", timeout=30_000)
+    desk.office.work()
+    expect(tiles.get_by_role("listitem").filter(has_text="Sent today").locator(".figure")).to_have_text("2", timeout=30_000)
+    expect(tiles.get_by_role("listitem").filter(has_text="Waiting").locator(".figure")).to_have_text("0")
