@@ -53,7 +53,8 @@ def make_services(config: Config, database: Database) -> Services:
     from plugin.bells import Bells
     from plugin.call_log import CallLog
     from plugin.counts import Counts
-    from plugin.limits import Bitrix24Limits, NewsMemory, XeroLimits, patient_redis
+    from plugin.limits import Bitrix24Limits, XeroLimits, patient_redis
+    from plugin.news import NewsMemory
     from plugin.services import Services
     from plugin.wire import Addresses, Wire
 

@@ -13,7 +13,8 @@ from plugin.call_log import CallLog
 from plugin.config import Config
 from plugin.counts import Counts
 from plugin.db import Database
-from plugin.limits import Bitrix24Limits, NewsMemory, XeroLimits
+from plugin.limits import Bitrix24Limits, XeroLimits
+from plugin.news import NewsMemory
 from plugin.wire import Wire
 
 

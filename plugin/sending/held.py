@@ -53,12 +53,13 @@ def _seems_changed(one: Work, link: Link) -> bool:
 def xero_now(flight: Flight, lane: Lane, kind: Kind, works: Sequence[Work], asked: Asked | None) -> dict[str, Document]:
     """What Xero holds of these, by its ids; what it does not know is missing. Raises the problem of a call that failed."""
     books = replace(flight.books, lane=lane)
-    known = _unmoved(flight, books, works) if kind is INVOICE and _shares(flight, works) else {}
+    # What nobody waits for in front of a screen.
+    news = all(one.job.priority == jobs.EVENTS for one in works)
+    known = _unmoved(flight, books, works) if news and kind is INVOICE and flight.services.news.goes_on(books.tenant_id) else {}
     ahead: frozenset[str] = frozenset()
     if asked is not None and any(one.link.xero_id in asked.ids for one in works if one.link is not None):
         known, ahead = known | asked.found.result(), asked.ids
     left = [one for one in works if one.link is not None and one.link.xero_id not in (known.keys() | ahead)]
-    news = all(one.job.priority == jobs.EVENTS for one in works)
     return known | _read(replace(books, share=SHARE_OF_READ) if news else books, kind, left)
 
 
@@ -78,11 +79,6 @@ def _read(books: XeroBooks, kind: Kind, works: Sequence[Work]) -> dict[str, Docu
                 found |= {one.id: one for one in part}
                 page += 1
     return found | {one.id: one for one in kind.xero.by_ids(books, [one for one in ids if one not in found])}
-
-
-def _shares(flight: Flight, works: Sequence[Work]) -> bool:
-    """Only what nobody waits for in front of a screen, and only while it goes on and on: each run's own reading would use the minute up."""
-    return all(one.job.priority == jobs.EVENTS for one in works) and flight.services.news.goes_on(flight.books.tenant_id)
 
 
 def _unmoved(flight: Flight, books: XeroBooks, works: Sequence[Work]) -> dict[str, Document]:

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from plugin import durations, jobs
-from plugin.limits import STREAK, STREAK_GAP, NewsMemory
 from plugin.models import Activity, Followed, Job
+from plugin.news import STREAK, STREAK_GAP, NewsMemory
 from plugin.sending import conductor
 from tests.stories.office import Office
 from tests.stories.patience import PatientOffice
