@@ -40,6 +40,9 @@ WINDOW_MS = 60_250
 SLOT_RENEW = 1.0
 #: No call lasts so long: what is still held then was forgotten, and would block the organisation for as long as this process lives.
 SLOT_LONGEST = 180.0
+#: Calls of bulk are made ready when the first of them may start so soon, and with it those that follow until then: to read of the CRM what they
+#: carry takes a few seconds, and few requests only if it is read together.
+SOON_MS, FAR_MS = 5_000, 20_000
 NEWBORN_MS = 2_000
 BLIND_MS = 60_000
 #: Bulk at its pace of 54 a minute starts a call every 1.1 s: after so long without one its four slots are what holds it back.
@@ -76,18 +79,23 @@ redis.call('HSETNX', state, 'born', now)
 local blind = tonumber(redis.call('HGET', state, 'blind') or '0')
 if bulk and blind > now then return {0, blind - now, 'unknown'} end
 -- What is not known yet is learnt by one call at a time.
+local soon = bulk and 200 or 20
 local known = redis.call('HGET', state, 'known') == '1' and blind <= now and now - tonumber(redis.call('HGET', state, 'born')) >= tonumber(ARGV[13])
-if not known and flying > 0 then return {0, 20, 'unknown'} end
+if not known and flying > 0 then return {0, soon, 'unknown'} end
 local slots_mine = tonumber(bulk and ARGV[7] or ARGV[6])
 if bulk and flying == slots_mine and slots_mine < tonumber(ARGV[6]) then
   -- The fifth is lent to slow bulk while no person wants it: four calls of six seconds would not fill the minute.
   local latest = tonumber(redis.call('HGET', state, 'latest') or '0')
   local wanted = tonumber(redis.call('HGET', state, 'wanted') or '0')
-  if now - latest >= tonumber(ARGV[12]) and wanted < now then slots_mine = tonumber(ARGV[6]) end
+  if wanted < now then
+    local lent_in = tonumber(ARGV[12]) - (now - latest)
+    if lent_in > 0 then return {0, lent_in, 'concurrent'} end
+    slots_mine = tonumber(ARGV[6])
+  end
 end
 if flying >= slots_mine then
   if not bulk then redis.call('HSET', state, 'wanted', now + tonumber(ARGV[10])) end
-  return {0, 20, 'concurrent'}
+  return {0, soon, 'concurrent'}
 end
 local used = redis.call('ZCARD', log)
 local most = tonumber(bulk and ARGV[5] or ARGV[4])
@@ -118,20 +126,22 @@ redis.call('PEXPIRE', log, 120000); redis.call('PEXPIRE', app, 120000); redis.ca
 return {1, 0, ''}
 """
 
-#: How many calls of bulk the minute has room for now, and in how long for one if there is none. Takes nothing.
+#: If the minute has room for a call of bulk soon: for how many in a while. Else how long until soon. Takes nothing.
 _ROOM_XERO = """
 local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local log, state = KEYS[1], KEYS[2]
-local window, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local window, most, soon, far = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local hold = tonumber(redis.call('HGET', state, 'hold') or '0')
 local blind = tonumber(redis.call('HGET', state, 'blind') or '0')
 local closed = math.max(hold, blind)
 if closed > now then return {0, closed - now} end
 redis.call('ZREMRANGEBYSCORE', log, '-inf', now - window)
-local used = redis.call('ZCARD', log)
-if used < most then return {most - used, 0} end
-local first = redis.call('ZRANGE', log, used - most, used - most, 'WITHSCORES')
-return {0, math.max(1, tonumber(first[2]) + window - now)}
+if redis.call('ZCOUNT', log, '(' .. (now - window + soon), '+inf') < most then
+  return {most - redis.call('ZCOUNT', log, '(' .. (now - window + far), '+inf'), 0}
+end
+local held = redis.call('ZCARD', log)
+local first = redis.call('ZRANGE', log, held - most, held - most, 'WITHSCORES')
+return {0, math.max(1, tonumber(first[2]) + window - soon - now)}
 """
 
 #: In how long news may make its next call. Takes nothing. Beyond its own pace it waits where the minute is nearly full.
@@ -289,13 +299,13 @@ class XeroLimits:
         return taken
 
     def room(self, tenant: str) -> int | Wait:
-        """How many calls bulk may start within this minute, or how long until it may start one. Takes nothing.
+        """How many calls bulk may start within a while, or how long until it is time to make the next one ready. Takes nothing.
 
         So much work is claimed and read as can also be sent; the rest stays in the database.
         """
         keys = self._keys(tenant)
         try:
-            calls, wait = self._room(keys=[keys[0], keys[2]], args=[self._ms(WINDOW_MS), MINUTE_BULK])
+            calls, wait = self._room(keys=[keys[0], keys[2]], args=[self._ms(WINDOW_MS), MINUTE_BULK, self._ms(SOON_MS), self._ms(FAR_MS)])
         except RedisError as error:
             raise no_redis() from error
         return int(calls) or Wait(int(wait) / 1000, "minute")

@@ -18,13 +18,13 @@ from sqlalchemy.orm import Session
 
 from plugin import durations, jobs, leases
 from plugin.domain.problems import LATER, Problem, after
-from plugin.kinds import crm_id_of, kind_of
+from plugin.kinds import QUOTE, crm_id_of, kind_of
 from plugin.limits import Lane, Wait, process_name
 from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
 from plugin.receiving import rhythm, sweeps
 from plugin.sending import customers, follow, invoiced, pull, read, remove, resolve, send, settle
-from plugin.sending.flight import Flight
+from plugin.sending.flight import Air, Flight
 from plugin.sending.record import Recorder, end_jobs
 from plugin.sending.work import Ended, Work
 from plugin.services import Services
@@ -33,9 +33,12 @@ from plugin.xero.resource import WRITE_MOST
 
 log = logging.getLogger("plugin.sending")
 
-SEND_MOST = 1_000
+#: Documents of a run; and of one that follows while calls are in the air: two of those lie in memory beside the one that lands.
+SEND_MOST, FOLLOW_MOST = 1_000, 500
 #: A click or a change waits for no call in flight, as long as Xero takes another call beside it. Answers to the outer ones are recorded meanwhile.
 NESTED_MOST = 3
+#: Calls that wait for their start while the next run is read, and calls that such a run has at least.
+ENOUGH, WORTH = 5, 10
 PULL_MOST = 10_000
 KINDS = (jobs.SEND, jobs.PULL, jobs.INVOICED, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER)
 #: Work that is due so soon is rung for by whoever looked last; the sweep rings for what lies further ahead.
@@ -95,6 +98,9 @@ class _Run:
     reading: Future[list[Ended]] | None
     #: Customers that changed; no document is theirs.
     customers: list[Job]
+    #: Bulk whose calls have begun, while the next run is made ready.
+    sending: send.Sending | None = None
+    air: Air | None = None
 
 
 class _Turn:
@@ -109,6 +115,10 @@ class _Turn:
         self.until = time.monotonic() + durations.TURN / services.config.pace
         self.lane: Lane = "people"
         self.ahead: _Run | None = None
+        #: Runs of bulk whose calls have begun, the oldest first; and whether the next one is being waited for.
+        self.begun: list[_Run] = []
+        self.reading = False
+        self.closing = False
         #: How long until the limits let bulk go on, where they hold it back.
         self.held = 0.0
         self._reader = ThreadPoolExecutor(1, "ahead")
@@ -122,8 +132,10 @@ class _Turn:
             resolve.close_left(tx, self.organisation_id, self.services.now())
         try:
             while not self._over():
-                if self._paused() or not (self._people_first() or self._round(jobs.BULK) or self._sweep()):
+                if self._paused() or not (self._people_first() or self._round(jobs.BULK) or self._land() or self._sweep()):
                     break
+            self.closing = True
+            self._land_all()
             if self.ahead is not None:
                 self._put_back([job.id for job in self.ahead.claimed], Problem("worker.stopping", after(0)))
         finally:
@@ -132,7 +144,7 @@ class _Turn:
                 self.flight.close()
 
     def _over(self) -> bool:
-        return self.should_stop() or (time.monotonic() >= self.until and self.services.bells.others_wait(self.bell))
+        return self.closing or self.should_stop() or (time.monotonic() >= self.until and self.services.bells.others_wait(self.bell))
 
     def _paused(self) -> bool:
         """Xero asked for a pause: everything due waits until then, and nobody spins meanwhile."""
@@ -181,22 +193,58 @@ class _Turn:
 
     def _round(self, priority: int, due: Mapping[str, int] | None = None) -> bool:
         """Claim a run, or take the one that was read ahead, and carry it through. False when nothing was due. `due`: what is known to be."""
-        run, self.ahead = (self.ahead, None) if priority == jobs.BULK and self.ahead is not None else (self._begin(priority, due), self.ahead)
+        run, self.ahead = (self.ahead, None) if priority == jobs.BULK and self.ahead is not None else (self._begin(priority, due, bool(self.begun)), self.ahead)
         if run is None:
             return False
-        claimed, self.lane = run.claimed, run.lane
+        self._through(run, self._carry)
+        if priority == jobs.BULK:
+            self._end_landed()
+        return True
+
+    def _through(self, run: _Run, part: Callable[[_Run], None]) -> None:
+        """A part of a run's way. Whatever stops it, no order is lost: what has not ended waits again."""
+        self.lane = run.lane
         try:
-            self._carry(run)
+            part(run)
         except leases.LeaseLost:
             raise
         except Problem as problem:
             # A read between two acts met it, such as the look for a lost answer.
-            self._put_back([job.id for job in claimed], problem)
+            self._put_back([job.id for job in run.claimed], problem)
         except Exception as error:
-            # Whatever it was, no order is lost: what has not ended waits again, and the cause is told with it.
-            log.exception("a run of %d jobs broke off", len(claimed))
-            self._put_back([job.id for job in claimed], Problem("internal.error", LATER, cause=f"{type(error).__name__}: {error}"[:300]))
+            log.exception("a run of %d jobs broke off", len(run.claimed))
+            self._put_back([job.id for job in run.claimed], Problem("internal.error", LATER, cause=f"{type(error).__name__}: {error}"[:300]))
+
+    def _land(self) -> bool:
+        """Nothing may be begun now: wait for what is in the air, until a run is over or the next one has been read. False when nothing is."""
+        if not self.begun or self.flight is None:
+            return False
+        self.lane = "bulk"
+        self.flight.attend(lambda: self.ahead is not None or self._landed() is not None)
+        self._end_landed()
         return True
+
+    def _land_all(self) -> None:
+        while self.begun and self.flight is not None:
+            self.lane = "bulk"
+            self.flight.attend(lambda: self._landed() is not None)
+            self._end_landed()
+
+    def _landed(self) -> _Run | None:
+        return next((run for run in self.begun if run.air is not None and run.air.over), None)
+
+    def _end_landed(self) -> None:
+        while (run := self._landed()) is not None:
+            self.begun.remove(run)
+            self._through(run, self._end)
+
+    def _end(self, run: _Run) -> None:
+        """All calls of a run that was begun have landed."""
+        assert self.flight is not None
+        assert run.air is not None
+        assert run.sending is not None
+        self.flight.end(run.air)
+        send.finish(run.sending)
 
     def _sweep(self) -> bool:
         """Nothing was ordered: read one list that is due. False when none is."""
@@ -208,10 +256,10 @@ class _Turn:
         sweeps.sweep(self._flight_through(connection), due[0])
         return True
 
-    def _begin(self, priority: int, due: Mapping[str, int] | None = None) -> _Run | None:
-        """Claim a run and start to read it. What a call left open is not read before it is settled."""
+    def _begin(self, priority: int, due: Mapping[str, int] | None, going_on: bool) -> _Run | None:
+        """Claim a run and start to read it. What a call left open is not read before it is settled. `going_on`: bulk is under way already."""
         due = due if due is not None else self._due(priority)
-        most = self._most(priority) if due else 0
+        most = self._most(priority, going_on) if due else 0
         claimed: list[Job] = []
         for kind in (jobs.PULL, jobs.INVOICED, jobs.SEND, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER):
             if kind in due:
@@ -225,8 +273,11 @@ class _Turn:
         reading = self._reader.submit(read.read, self.services, fresh, lane) if fresh and lane == "bulk" else None
         return _Run(claimed, works, lane, reading, [job for job in claimed if job.kind == jobs.CUSTOMER])
 
-    def _most(self, priority: int) -> int:
-        """As many as the minute has calls for, beside those that wait already: work is claimed and read when it can also be sent."""
+    def _most(self, priority: int, going_on: bool) -> int:
+        """As many as the minute has calls for, beside those that wait already: work is claimed and read when it can also be sent.
+
+        A small run costs the CRM almost as many requests as a large one: while enough waits for its start, there is none.
+        """
         if priority != jobs.BULK:
             return SEND_MOST
         try:
@@ -238,7 +289,10 @@ class _Turn:
             return 0
         self.held = 0.0
         planned = self.flight.planned if self.flight is not None else 0
-        return max(0, min(SEND_MOST, (room - planned) * WRITE_MOST))
+        left = room - planned
+        if planned > ENOUGH and left < WORTH:
+            return 0
+        return max(0, min(FOLLOW_MOST if going_on else SEND_MOST, left * WRITE_MOST))
 
     def _claim(self, kind: str, most: int, priority: int) -> list[Job]:
         if most <= 0:
@@ -276,17 +330,41 @@ class _Turn:
         removals = [one for one in going if one.job.kind == jobs.REMOVE]
         if pulls:
             pull.pull(flight, pulls, run.lane)
-        if sends:
-            ended = run.reading.result() if run.reading is not None else []
-            unread = [one for one in sends if run.reading is None or one.job.id in open_ids]
-            ended += read.read(self.services, unread, run.lane)
-            send.send(flight, sends, run.lane, ended)
+        if sends and run.lane == "bulk" and not (quotes or follows or removals):
+            run.sending = self._prepared(flight, run, sends, open_ids)
+            run.air = flight.begin(run.sending.plans)
+            self.begun.append(run)
+        elif sends:
+            send.send(flight, sends, run.lane, self._read(flight, run, sends, open_ids))
         if quotes:
             invoiced.carry(flight, quotes, run.lane)
         if follows:
             follow.follow(flight, follows, run.lane)
         if removals:
             remove.remove(flight, removals, run.lane)
+
+    def _prepared(self, flight: Flight, run: _Run, sends: Sequence[Work], open_ids: set[int]) -> send.Sending:
+        """Bulk is read and its calls are made ready, while those of the runs before are in the air."""
+        ended = self._read(flight, run, sends, open_ids)
+        if self._quotes_in_the_air(sends):
+            self._land_all()
+        return send.prepare(flight, sends, run.lane, ended)
+
+    def _read(self, flight: Flight, run: _Run, sends: Sequence[Work], open_ids: set[int]) -> list[Ended]:
+        """Fill in what the CRM says, which bulk may be reading already. Returns those that end here."""
+        if run.reading is None:
+            return read.read(self.services, sends, run.lane)
+        self.reading = True
+        try:
+            flight.attend(run.reading.done)
+        finally:
+            self.reading = False
+        return run.reading.result() + read.read(self.services, [one for one in sends if one.job.id in open_ids], run.lane)
+
+    def _quotes_in_the_air(self, sends: Sequence[Work]) -> bool:
+        """Is one of these an invoice made from a quote that is on its way to Xero? It names the quote's number, so it waits for it."""
+        quotes = {(one.job.portal_id, one.crm_id) for run in self.begun for one in run.works if one.kind is QUOTE}
+        return any(one.invoice is not None and (one.job.portal_id, one.invoice.quote_id) in quotes for one in sends)
 
     def _customers(self, run: _Run) -> None:
         """Customers that changed, portal by portal."""
@@ -348,8 +426,8 @@ class _Turn:
             self._people_first()
         finally:
             self.nested, self.lane = self.nested - 1, lane
-        if lane == "bulk" and self.nested == 0 and self.ahead is None and not self._over():
-            self.ahead = self._begin(jobs.BULK)
+        if lane == "bulk" and self.nested == 0 and not self.reading and self.ahead is None and not self._over():
+            self.ahead = self._begin(jobs.BULK, None, going_on=True)
 
     def _put_back(self, job_ids: list[int], problem: Problem) -> None:
         now = self.services.now()

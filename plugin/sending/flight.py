@@ -32,8 +32,8 @@ THREADS = 5
 #: A limit that lasts longer than this ends the turn; the work waits in the database instead of in a thread.
 LONGEST_WAIT = 8.0
 PEOPLE_EVERY = 0.1
-#: Bulk that was told to wait asks again when one of its own calls has landed, or after so long.
-ASK_MOST, ASK_LEAST = 1.0, 0.2
+#: Bulk that was told to wait asks again then, or when one of its own calls has landed, and at the latest after so long.
+ASK_AGAIN = 1.0
 
 
 @dataclass
@@ -60,15 +60,24 @@ class Plan:
     ready_at: float = field(default_factory=time.monotonic)
 
 
-@dataclass
-class _Air:
-    """Plans of one `fly`: what waits, what is in the air, and what ended it."""
+@dataclass(eq=False)
+class Air:
+    """Plans that were begun together: what waits, what is in the air, and what ended it."""
 
     waiting: deque[Plan]
+    lane: Lane
+    #: Somebody stands still until all of these have landed: they go before what was begun without that.
+    awaited: bool
     flying: dict[Future[Answer], Plan] = field(default_factory=dict)
     ask_again: float = 0.0
+    pause: Wait | Problem | None = None
     stopped_by: Problem | None = None
     broken: Exception | None = None
+
+    @property
+    def over(self) -> bool:
+        """Has every plan of it ended, or did one break?"""
+        return self.broken is not None or not (self.waiting or self.flying)
 
 
 @dataclass
@@ -81,10 +90,8 @@ class Flight:
     fence: int
     should_stop: Callable[[], bool]
     between: Callable[[], None] = lambda: None
-    #: Calls that wait for their start.
-    planned: int = 0
-    #: Whoever flies, the innermost last: a click flies while a call of bulk is in the air.
-    _airs: list[_Air] = field(default_factory=list)
+    #: Whatever was begun and has not ended. A click flies while a call of bulk is in the air, and a run while the one before it lands.
+    _airs: list[Air] = field(default_factory=list)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "xero"))
 
     def close(self) -> None:
@@ -94,66 +101,95 @@ class Flight:
         """Do this on a thread, while the main one goes on."""
         return self._pool.submit(work)
 
-    def fly(self, plans: Sequence[Plan], lane: Lane) -> None:
-        """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`.
+    @property
+    def planned(self) -> int:
+        """Calls of bulk that wait for their start."""
+        return sum(len(air.waiting) for air in self._airs if air.lane == "bulk")
 
-        Answers of whoever waits outside of `between` are handed on here as well, so that none of them waits for what began after it.
-        """
-        air = _Air(deque(plans))
+    def fly(self, plans: Sequence[Plan], lane: Lane) -> None:
+        """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`."""
+        air = Air(deque(plans), lane, awaited=True)
         self._airs.append(air)
         try:
-            self._fly(air, lane)
+            self.attend(lambda: air.over)
         finally:
-            self._airs.pop()
-        self.planned = 0
+            self._airs.remove(air)
+        if air.broken is not None:
+            raise air.broken
 
-    def _fly(self, air: _Air, lane: Lane) -> None:
+    def begin(self, plans: Sequence[Plan]) -> Air:
+        """Begin to make these calls of bulk. Returns when so few of it wait that the next ones may be made ready; `end` belongs to it."""
+        air = Air(deque(plans), "bulk", awaited=False)
+        self._airs.append(air)
+        self.attend(lambda: air.over or self.planned <= THREADS)
+        return air
+
+    def end(self, air: Air) -> None:
+        """What was begun is over. Raises what broke it."""
+        self._airs.remove(air)
+        if air.broken is not None:
+            raise air.broken
+
+    def attend(self, done: Callable[[], bool]) -> None:
+        """Start what may start and hand on every answer that comes, whoever waits for it, until `done`; look after people between."""
         looked = 0.0
-        pause: Wait | Problem | None = None
-        while air.waiting or air.flying:
-            if air.stopped_by is None and time.monotonic() >= air.ask_again:
-                pause = self._launch(air.waiting, air.flying, lane)
-                air.ask_again = time.monotonic() + (min(max(pause.seconds, ASK_LEAST), ASK_MOST) if lane == "bulk" and isinstance(pause, Wait) else 0.0)
-            if isinstance(pause, Problem):
-                air.stopped_by = pause
-            if air.stopped_by is not None and air.waiting:
-                self._abandon(air.waiting, air.stopped_by)
-            if not air.flying and air.waiting:
-                time.sleep(min(pause.seconds if isinstance(pause, Wait) else 0.01, 0.1))
+        while not done():
+            self._launch_all()
+            if not any(air.flying for air in self._airs):
+                waits = [air.pause.seconds for air in self._airs if air.waiting and isinstance(air.pause, Wait)]
+                time.sleep(min(*waits, 0.1) if waits else 0.01)
             self._land_what_came()
-            if air.broken is not None:
-                raise air.broken
-            if time.monotonic() - looked > PEOPLE_EVERY:
-                looked, self.planned = time.monotonic(), len(air.waiting)
+            if time.monotonic() - looked > PEOPLE_EVERY and not done():
+                looked = time.monotonic()
                 self.between()
 
+    def _launch_all(self) -> None:
+        """Whoever is waited for goes first, the innermost before all; what was begun goes in its order."""
+        for air in [*(one for one in reversed(self._airs) if one.awaited), *(one for one in self._airs if not one.awaited)]:
+            if not air.waiting or air.broken is not None:
+                continue
+            try:
+                if air.stopped_by is None and time.monotonic() >= air.ask_again:
+                    pause = air.pause = self._launch(air)
+                    if isinstance(pause, Problem):
+                        air.stopped_by = pause
+                    elif pause is not None and air.lane == "bulk":
+                        air.ask_again = time.monotonic() + min(pause.seconds, ASK_AGAIN)
+                if air.stopped_by is not None and air.waiting:
+                    self._abandon(air.waiting, air.stopped_by)
+            except Exception as error:
+                air.broken = error  # whoever began it deals with it
+
     def _land_what_came(self) -> None:
-        """Wait a moment for answers, and hand them on, each to its own."""
+        """Wait a moment for answers and hand them on, each to its own. Their places are taken again before they are recorded."""
         owners = {future: air for air in self._airs for future in air.flying}
         done, _ = wait(owners, timeout=0.05, return_when=FIRST_COMPLETED) if owners else (set(), None)
-        for future in done:
-            air = owners[future]
+        landed = [(owners[future], owners[future].flying.pop(future), future) for future in done]
+        for air, _, _ in landed:
             air.ask_again = 0.0
+        if landed:
+            self._launch_all()
+        for air, plan, future in landed:
             try:
-                air.stopped_by = self._land(air.flying.pop(future), future, air.waiting) or air.stopped_by
+                air.stopped_by = self._land(plan, future, air.waiting) or air.stopped_by
             except Exception as error:
-                air.broken = error  # whoever made the call deals with it
+                air.broken = error
 
-    def _launch(self, waiting: deque[Plan], flying: dict[Future[Answer], Plan], lane: Lane) -> Wait | Problem | None:
+    def _launch(self, air: Air) -> Wait | Problem | None:
         """Start what may start now. Returns why the next one may not."""
-        while waiting and len(flying) < THREADS:
+        while air.waiting and sum(len(one.flying) for one in self._airs) < THREADS:
             if self.should_stop():
                 return Problem("worker.stopping", after(0))
             try:
                 token = self.books.token()
-                slot = self.services.xero_limits.take(self.books.tenant_id, lane, SHARE_OF_WRITE)
+                slot = self.services.xero_limits.take(self.books.tenant_id, air.lane, SHARE_OF_WRITE)
             except Problem as problem:
                 return problem
             if isinstance(slot, Wait):
                 return slot if slot.seconds <= LONGEST_WAIT else Problem("xero.limit_wait", after(slot.seconds), why=slot.why)
             plan = None
             try:
-                plan = self._next(waiting)
+                plan = self._next(air.waiting)
             finally:
                 if plan is None:  # nothing is wanted any more, or somebody else has taken over
                     self.services.xero_limits.give_back_unused(slot)
@@ -162,7 +198,7 @@ class Flight:
             assert plan.call is not None
             call, plan.token = plan.call, token
             concern = About(_documents(call.elements), self.books.organisation_id, time.monotonic() - plan.ready_at)
-            flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key, concern)] = plan
+            air.flying[self._pool.submit(self._talk, slot, token, plan, call.body, call.key, concern)] = plan
         return None
 
     def _talk(self, slot: Slot, token: str, plan: Plan, body: bytes, key: str, concern: About) -> Answer:

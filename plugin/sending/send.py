@@ -52,11 +52,13 @@ _STALE_LISTS = {
 
 
 @dataclass
-class _Run:
+class Sending:
     """A run of works through the stages; what ended is recorded when a stage is over."""
 
     flight: Flight
     lane: Lane
+    #: Its calls, made ready.
+    plans: list[Plan] = field(default_factory=list)
     taken: list[tuple[Work, Problem]] = field(default_factory=list)
     #: Documents on their way, as Xero answered: the next step is a call of its own.
     onward: list[tuple[Work, Document]] = field(default_factory=list)
@@ -109,10 +111,17 @@ def _seen_unchanged(recorder: Recorder, one: Work, link: Link) -> None:
 
 def send(flight: Flight, works: Sequence[Work], lane: Lane, ended: Sequence[Ended]) -> None:
     """Carry documents that were read to Xero; `ended` are those that go no further. Every job ends recorded: sent, unchanged, a problem, or waiting again."""
-    run = _Run(flight, lane)
+    run = prepare(flight, works, lane, ended)
+    flight.fly(run.plans, lane)
+    finish(run)
+
+
+def prepare(flight: Flight, works: Sequence[Work], lane: Lane, ended: Sequence[Ended]) -> Sending:
+    """The first part of `send`: make its calls ready. Whoever flies them calls `finish` when they have landed."""
+    run = Sending(flight, lane)
     going = _without(run, works, ended)
     if not going:
-        return
+        return run
     quoted.attach(flight.services, going)
     run.asked = ask_ahead(flight, lane, going)
     try:
@@ -120,22 +129,25 @@ def send(flight: Flight, works: Sequence[Work], lane: Lane, ended: Sequence[Ende
         going = _resolve_and_translate(run, going)
     except Problem as problem:
         run.end(Ended(one, problem) for one in going)
-        return
-    plans: list[Plan] = []
+        return run
     for kind, of_kind in by_kind(going).items():
         creates, updates = _sort(run, kind, of_kind)
-        plans += _creates(run, kind, creates)
-        plans += _updates(run, kind, updates)
-    flight.fly(plans, lane)
+        run.plans += _creates(run, kind, creates)
+        run.plans += _updates(run, kind, updates)
+    return run
+
+
+def finish(run: Sending) -> None:
+    """The calls have landed: what takes another step takes it, and what found its number taken is looked for."""
     while run.onward:
         onward, run.onward = run.onward, []
-        flight.fly(_further(run, onward), lane)
+        run.flight.fly(_further(run, onward), run.lane)
     taken, run.taken = run.taken, []
     for kind in {one.kind: None for one, _ in taken}:
         _number_taken(run, kind, [(one, refusal) for one, refusal in taken if one.kind == kind])
 
 
-def _further(run: _Run, onward: Sequence[tuple[Work, Document]]) -> list[Plan]:
+def _further(run: Sending, onward: Sequence[tuple[Work, Document]]) -> list[Plan]:
     """The next step of each of these, in calls of up to fifty."""
     plans: list[Plan] = []
     for kind in {one.kind: None for one, _ in onward}:
@@ -143,13 +155,13 @@ def _further(run: _Run, onward: Sequence[tuple[Work, Document]]) -> list[Plan]:
     return plans
 
 
-def _without(run: _Run, works: Sequence[Work], ended: Sequence[Ended]) -> list[Work]:
+def _without(run: Sending, works: Sequence[Work], ended: Sequence[Ended]) -> list[Work]:
     run.end(ended)
     gone = {id(one.work) for one in ended}
     return [one for one in works if id(one) not in gone]
 
 
-def _resolve_and_translate(run: _Run, works: list[Work]) -> list[Work]:
+def _resolve_and_translate(run: Sending, works: list[Work]) -> list[Work]:
     """Contacts and items first for what may go at all, then each invoice becomes a draft or a problem."""
     flight = run.flight
     with flight.services.db.reading() as session:
@@ -169,7 +181,7 @@ def _resolve_and_translate(run: _Run, works: list[Work]) -> list[Work]:
     return going
 
 
-def _sort(run: _Run, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], list[tuple[Work, Change]]]:
+def _sort(run: Sending, kind: Kind, works: Sequence[Work]) -> tuple[list[Work], list[tuple[Work, Change]]]:
     """Absent in Xero: create. Present: what three versions say (RULES 19). Unchanged costs no call."""
     creates = [one for one in works if one.link is None or one.as_new]
     linked = [one for one in works if one.link is not None and not one.as_new]
@@ -190,7 +202,7 @@ def _gone(one: Work) -> bool:
     return one.link is not None and one.link.xero_status in ("VOIDED", "DELETED")
 
 
-def _compared(run: _Run, works: Sequence[Work], held: Mapping[str, Document]) -> list[tuple[Work, Change]]:
+def _compared(run: Sending, works: Sequence[Work], held: Mapping[str, Document]) -> list[tuple[Work, Change]]:
     updates: list[tuple[Work, Change]] = []
     ended: list[Ended] = []
     for one in works:
@@ -237,7 +249,7 @@ def _told_changes(one: Work, document: Document, result: Update) -> list[dict[st
     return found
 
 
-def _see_gone(run: _Run, one: Work, document: Document) -> None:
+def _see_gone(run: Sending, one: Work, document: Document) -> None:
     """Voided or deleted in Xero, as nobody has told us yet: now the list says so, and "send as new" is a way out (RULES 13)."""
     with run.flight.services.db.transaction() as tx:
         leases.check(tx, run.flight.lease, run.flight.fence)
@@ -260,7 +272,7 @@ def _change(document: Document, result: Update) -> Change:
     return Change(document.id, fields, result.lines)
 
 
-def _remember(run: _Run, one: Work, document: Document) -> None:
+def _remember(run: Sending, one: Work, document: Document) -> None:
     """Nothing to send although the draft looks different: both sides agree already, or the person keeps what Xero has; it counts as sent."""
     if document.lines is not None:
         one.draft = with_line_ids(one.drafted, document)
@@ -277,7 +289,7 @@ def _remember(run: _Run, one: Work, document: Document) -> None:
 ALONE_AFTER = 3
 
 
-def _creates(run: _Run, kind: Kind, works: Sequence[Work]) -> list[Plan]:
+def _creates(run: Sending, kind: Kind, works: Sequence[Work]) -> list[Plan]:
     alone = [one for one in works if one.job.attempts > ALONE_AFTER]
     together = [one for one in works if one.job.attempts <= ALONE_AFTER]
     parcels = [*kind.xero.split([one.drafted for one in together]), *(kind.xero.parcel([one.drafted]) for one in alone)]
@@ -285,7 +297,7 @@ def _creates(run: _Run, kind: Kind, works: Sequence[Work]) -> list[Plan]:
     return [_create_plan(run, kind, list(islice(left, len(parcel.sent))), parcel) for parcel in parcels]
 
 
-def _updates(run: _Run, kind: Kind, updates: Sequence[tuple[Work, Change]]) -> list[Plan]:
+def _updates(run: Sending, kind: Kind, updates: Sequence[tuple[Work, Change]]) -> list[Plan]:
     left = iter(one for one, _ in updates)
     parcels = kind.xero.split([change for _, change in updates])
     return [_update_plan(run, kind, list(islice(left, len(parcel.sent))), parcel) for parcel in parcels]
@@ -306,26 +318,26 @@ def _element(one: Work) -> dict[str, Any]:
     } | {"draft": draft_to_json(draft)}
 
 
-def _create_plan(run: _Run, kind: Kind, works: list[Work], parcel: Parcel[Draft]) -> Plan:
+def _create_plan(run: Sending, kind: Kind, works: list[Work], parcel: Parcel[Draft]) -> Plan:
     for one in works:
         steps.begin(one)
     return _plan(run, kind, works, parcel, CREATE_METHOD, "create", [_element(one) for one in works], _create_plan)
 
 
-def _update_plan(run: _Run, kind: Kind, works: list[Work], parcel: Parcel[Change]) -> Plan:
+def _update_plan(run: Sending, kind: Kind, works: list[Work], parcel: Parcel[Change]) -> Plan:
     elements = [_element(one) | {"id": change.id} for one, change in zip(works, parcel.sent, strict=True)]
     return _plan(run, kind, works, parcel, UPDATE_METHOD, "update", elements, _update_plan)
 
 
 def _plan(
-    run: _Run,
+    run: Sending,
     kind: Kind,
     works: list[Work],
     parcel: Parcel[Sent],
     method: str,
     operation: str,
     elements: list[dict[str, Any]],
-    again: Callable[[_Run, Kind, list[Work], Parcel[Sent]], Plan],
+    again: Callable[[Sending, Kind, list[Work], Parcel[Sent]], Plan],
 ) -> Plan:
     def take(call: Call, answer: Answer) -> None:
         _judge(run.flight, call, answer, works, kind.xero.outcomes(answer, parcel.elements), operation, run)
@@ -348,7 +360,7 @@ def _plan(
     )
 
 
-def _refused(run: _Run, call: Call | None, works: list[Work], problem: Problem) -> None:
+def _refused(run: Sending, call: Call | None, works: list[Work], problem: Problem) -> None:
     """The call as a whole: unknown outcomes wait for their look; what certainly did nothing follows the retry rule."""
     if call is not None and problem.retry.kind != "never" and problem.code not in ("xero.limit_wait", "worker.stopping"):
         wait_for_look(run.flight, works, problem)
@@ -393,12 +405,12 @@ def end_hopeless(flight: Flight, works: Sequence[Work]) -> set[int]:
     """Looked for after every attempt and never found: Xero cannot take these. They end with what it said last. Returns their jobs."""
     over = [one for one in works if one.job.attempts > len(durations.BACK_OFF)]
     if over:
-        run = _Run(flight, "bulk")
+        run = Sending(flight, "bulk")
         run.end(Ended(one, Problem(one.job.problem_code or "xero.unanswered", **(one.job.problem_params or {}))) for one in over)
     return {one.job.id for one in over}
 
 
-def _judge(flight: Flight, call: Call, answer: Answer, works: Sequence[Work], outcomes: Sequence[Outcome], operation: str, run: _Run | None) -> None:
+def _judge(flight: Flight, call: Call, answer: Answer, works: Sequence[Work], outcomes: Sequence[Outcome], operation: str, run: Sending | None) -> None:
     """HTTP 200 proves nothing: each element by itself."""
     made = {one.job.id: outcome for one, outcome in zip(works, outcomes, strict=True)}
     record_created(flight, call, answer, works, made, operation, run)
@@ -411,7 +423,7 @@ def record_created(
     works: Sequence[Work],
     outcomes: Mapping[int, Outcome],
     operation: str = "create",
-    run: _Run | None = None,
+    run: Sending | None = None,
 ) -> None:
     """One transaction: the call is answered, links, outcomes, activity, write-back; failures end or wait."""
     services, now = flight.services, flight.services.now()
@@ -449,7 +461,7 @@ def record_created(
         recorder.finish()
 
 
-def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str, run: _Run | None) -> None:
+def _sent(recorder: Recorder, one: Work, outcome: Outcome, operation: str, run: Sending | None) -> None:
     """A document is in Xero as its answer says. Its total is compared with the CRM's: proof to the cent (RULES 17)."""
     document = outcome.document
     assert document is not None
@@ -502,7 +514,7 @@ def _has_invoice(recorder: Recorder, one: Work, link: Link) -> bool:
     return (one.made or not invoiced.stays_accepted(one.ready.organisation)) and quoted.has_invoice(recorder.tx, link)
 
 
-def _go_on(recorder: Recorder, one: Work, document: Document, link: Link, run: _Run | None) -> None:
+def _go_on(recorder: Recorder, one: Work, document: Document, link: Link, run: Sending | None) -> None:
     """Another step comes: in this run, or by the same order once more. What Xero holds by now is recorded either way."""
     recorder.tx.execute(update(Job).where(Job.id == one.job.id).values(call_id=None))
     order_write_back(recorder, one.job, link, stage=False)
@@ -513,7 +525,7 @@ def _go_on(recorder: Recorder, one: Work, document: Document, link: Link, run: _
     run.onward.append((one, document))
 
 
-def _number_taken(run: _Run, kind: Kind, taken: Sequence[tuple[Work, Problem]]) -> None:
+def _number_taken(run: Sending, kind: Kind, taken: Sequence[tuple[Work, Problem]]) -> None:
     """A taken number: the document is ours, or the same one by customer, total and currency, and is linked; else a problem (RULES 10)."""
     try:
         found = kind.xero.by_numbers(replace(run.flight.books, lane=run.lane), [one.drafted.number for one, _ in taken])
