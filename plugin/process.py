@@ -11,8 +11,10 @@ from contextlib import suppress
 #: the bell of a click leaves while its page is still being drawn.
 SWITCH_SECONDS = 0.0005
 
-#: glibc's M_ARENA_MAX: so many heaps for all threads together, instead of eight a core that each keep what they once needed.
-_ARENA_MAX, ARENAS = -8, 2
+#: glibc's names for what it can be told. One heap for all threads instead of eight a core that each keep what they once needed; large
+#: pieces, such as a partner's answer, go back to the machine when they are free, instead of leaving holes.
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+HEAPS, LARGE_BYTES = 1, 65_536
 
 
 def settle() -> None:
@@ -21,4 +23,6 @@ def settle() -> None:
     gc.freeze()
     sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(OSError, AttributeError, TypeError):  # another C library than glibc
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, ARENAS)
+        told = ctypes.CDLL(None).mallopt
+        told(_ARENA_MAX, HEAPS)
+        told(_MMAP_THRESHOLD, LARGE_BYTES)
