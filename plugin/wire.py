@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -228,6 +229,10 @@ class _PublicAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"https": _PublicPool}
 
 
+_ADAPTERS: Mapping[str, type[HTTPAdapter]] = {"named": HTTPAdapter, "public": _PublicAdapter}
+#: Origins of which connections are kept, connections to each, and how many seconds they are kept when none of a kind is used.
+POOLS, POOL_MOST, KEPT_OPEN = 64, 16, 50.0
+
 #: In the place of a wildcard while an origin is read.
 _ANY = "xx--any--xx"
 
@@ -243,13 +248,18 @@ def _origin(url: str) -> str:
 
 
 class Wire:
-    """Sends requests; keeps connections open per thread; knows nothing of any partner. `pace` divides its patience, as all durations."""
+    """Sends requests; knows nothing of any partner. `pace` divides its patience, as all durations.
+
+    Connections stay open for whichever thread comes next: to open one again costs two or three ways to the partner and back.
+    """
 
     def __init__(self, addresses: Addresses, agent: str, pace: float = 1.0) -> None:
         self.addresses = addresses
         self._agent, self._pace = agent, pace
         self.observer: Callable[[Talked], None] | None = None
         self._local = threading.local()
+        self._adapters = {kind: adapter(pool_connections=POOLS, pool_maxsize=POOL_MOST, max_retries=0) for kind, adapter in _ADAPTERS.items()}
+        self._used = dict.fromkeys(self._adapters, 0.0)
 
     def send(
         self,
@@ -305,14 +315,18 @@ class Wire:
         return NoAnswer(type(error).__name__, sent)
 
     def _session(self, named: bool) -> requests.Session:
-        """This thread's open connections: to origins of the configuration, or to the rest of the world."""
-        kept = "named" if named else "public"
-        session: requests.Session | None = getattr(self._local, kept, None)
+        """To origins of the configuration, or to the rest of the world."""
+        kind = "named" if named else "public"
+        adapter, now = self._adapters[kind], time.monotonic()
+        if now - self._used[kind] > KEPT_OPEN:
+            adapter.close()  # the other end, or something on the way, may have closed them without a word
+        self._used[kind] = now
+        session: requests.Session | None = getattr(self._local, kind, None)
         if session is None:
             session = requests.Session()
             session.trust_env = False
-            adapter = (HTTPAdapter if named else _PublicAdapter)(pool_connections=8, pool_maxsize=8, max_retries=0)
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # a call speaks for its own token, and for nothing that was said before
             session.mount("https://", adapter)
             session.mount("http://", adapter)
-            setattr(self._local, kept, session)
+            setattr(self._local, kind, session)
         return session
