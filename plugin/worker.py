@@ -68,20 +68,29 @@ class _Worker(SimpleWorker):
     max_connection_wait_time = 5.0
     death_penalty_class = _NoPenalty
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.idle = threading.Event()
+        self.idle.set()
+
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Answer a bell. Nobody reads what RQ writes down about a job's life, and it takes longer than a small answer: the bell is gone when it was heard.
 
         One that was heard by a worker that died is rung again by the sweep, like one that was lost.
         """
         bell = str(job.args[0])
-        with self.connection.pipeline(transaction=False) as together:
-            together.lrem(queue.intermediate_queue_key, 1, job.id)
-            together.delete(job.key)
-            together.execute()
+        self.idle.clear()
         try:
-            answer(bell)
-        except Exception:
-            log.exception("bell %s could not be answered", bell)
+            with self.connection.pipeline(transaction=False) as together:
+                together.lrem(queue.intermediate_queue_key, 1, job.id)
+                together.delete(job.key)
+                together.execute()
+            try:
+                answer(bell)
+            except Exception:
+                log.exception("bell %s could not be answered", bell)
+        finally:
+            self.idle.set()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> Any:
         stopping.set()
@@ -91,19 +100,12 @@ class _Worker(SimpleWorker):
 class _SideWorker(_Worker):
     """On a thread beside the main one, which alone hears signals."""
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self.idle = threading.Event()
-        self.idle.set()
-
     def _install_signal_handlers(self) -> None: ...
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        self.idle.clear()
         try:
             super().execute_job(job, queue)
         finally:
-            self.idle.set()
             self._stop_requested = stopping.is_set()
 
 
@@ -131,14 +133,14 @@ def run(services: Services) -> None:
     """Answer bells until a signal says stop."""
     global _services
     _services = services
-    beside: dict[str, _SideWorker] = {}
+    lanes: dict[str, _Worker] = {}
     main, *others = bells.LANES.values()
-    process.settle()
+    process.settle(quiet=lambda: all(worker.idle.is_set() for worker in list(lanes.values())))
     with heartbeat.beating(services, process_name(), heartbeat.WORKER):
         for queue in others:
-            threading.Thread(target=_lane, args=(services, queue, _SideWorker, partial(beside.__setitem__, queue)), name=queue, daemon=True).start()
+            threading.Thread(target=_lane, args=(services, queue, _SideWorker, partial(lanes.__setitem__, queue)), name=queue, daemon=True).start()
         log.info("worker ready")
-        _lane(services, main, _Worker, lambda _: None)
-        for worker in beside.values():
+        _lane(services, main, _Worker, partial(lanes.__setitem__, main))
+        for worker in lanes.values():
             worker.idle.wait(durations.TURN)  # what is in hand ends its turn early; who waits for a bell is simply gone
     services.call_log.close()
