@@ -8,7 +8,7 @@ next few seconds (decision 0046).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -27,6 +27,9 @@ from plugin.sending.flight import Flight
 from plugin.sending.work import Work
 from plugin.talking import XeroBooks
 
+#: So long the processor is left to the thread that puts a question.
+QUESTION_SECONDS = 0.004
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -43,7 +46,10 @@ def ask_ahead(flight: Flight, lane: Lane, works: Sequence[Work]) -> Asked | None
         return None
     books = replace(flight.books, lane=lane)
     ids = frozenset(one.link.xero_id for one in changed if one.link is not None)
-    return Asked(ids, flight.beside(lambda: _read(books, changed[0].kind, changed)))
+    asked = Asked(ids, flight.beside(lambda: _read(books, changed[0].kind, changed)))
+    # What follows here takes as long as to say the question, and Xero far longer to answer it: the question goes first.
+    wait([asked.found], timeout=QUESTION_SECONDS)
+    return asked
 
 
 def _seems_changed(one: Work, link: Link) -> bool:
