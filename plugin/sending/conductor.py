@@ -332,7 +332,8 @@ class _Turn:
             pull.pull(flight, pulls, run.lane)
         if sends and run.lane == "bulk" and not (quotes or follows or removals):
             run.sending = self._prepared(flight, run, sends, open_ids)
-            run.air = flight.begin(run.sending.plans)
+            plans, run.sending.plans = run.sending.plans, []  # each is forgotten when it has landed
+            run.air = flight.begin(plans)
             self.begun.append(run)
         elif sends:
             send.send(flight, sends, run.lane, self._read(flight, run, sends, open_ids))

@@ -76,8 +76,8 @@ class Air:
 
     @property
     def over(self) -> bool:
-        """Has every plan of it ended, or did one break?"""
-        return self.broken is not None or not (self.waiting or self.flying)
+        """Has every plan of it ended? What broke begins no more; what is in the air still lands."""
+        return not self.flying and (self.broken is not None or not self.waiting)
 
 
 @dataclass
@@ -109,19 +109,13 @@ class Flight:
     def fly(self, plans: Sequence[Plan], lane: Lane) -> None:
         """Make all the calls, as many at once as the limits allow. Every plan ends in `take` or `refuse`."""
         air = Air(deque(plans), lane, awaited=True)
-        self._airs.append(air)
-        try:
-            self.attend(lambda: air.over)
-        finally:
-            self._airs.remove(air)
-        if air.broken is not None:
-            raise air.broken
+        self._attend(air, lambda: air.over)
+        self.end(air)
 
     def begin(self, plans: Sequence[Plan]) -> Air:
         """Begin to make these calls of bulk. Returns when so few of it wait that the next ones may be made ready; `end` belongs to it."""
         air = Air(deque(plans), "bulk", awaited=False)
-        self._airs.append(air)
-        self.attend(lambda: air.over or self.planned <= THREADS)
+        self._attend(air, lambda: air.over or self.planned <= THREADS)
         return air
 
     def end(self, air: Air) -> None:
@@ -129,6 +123,14 @@ class Flight:
         self._airs.remove(air)
         if air.broken is not None:
             raise air.broken
+
+    def _attend(self, air: Air, done: Callable[[], bool]) -> None:
+        self._airs.append(air)
+        try:
+            self.attend(done)
+        except BaseException:
+            self._airs.remove(air)  # its orders go back to wait: nothing of it may begin any more
+            raise
 
     def attend(self, done: Callable[[], bool]) -> None:
         """Start what may start and hand on every answer that comes, whoever waits for it, until `done`; look after people between."""
@@ -171,9 +173,12 @@ class Flight:
             self._launch_all()
         for air, plan, future in landed:
             try:
-                air.stopped_by = self._land(plan, future, air.waiting) or air.stopped_by
+                problem = self._land(plan, future, air.waiting)
             except Exception as error:
                 air.broken = error
+                continue
+            for one in self._airs if problem is not None else ():
+                one.stopped_by = problem
 
     def _launch(self, air: Air) -> Wait | Problem | None:
         """Start what may start now. Returns why the next one may not."""

@@ -320,3 +320,41 @@ def test_an_answer_is_handed_on_while_a_later_call_is_still_in_the_air(office: O
     flight.between = between
     flight.fly([plan("Invoices")], "people")
     assert heard == ["Invoices", "Contacts", "the person's round is over"]
+
+
+def test_what_broke_while_it_was_begun_begins_no_more_and_what_is_in_the_air_lands(office: Office, flight: Flight) -> None:
+    """Its orders go back to wait: a call that left after that would be a second one for each of them."""
+    office.services.redis.hset(f"xero:{flight.books.tenant_id}:state", "born", 0)
+    office.sandbox.xero.controls.latency[:] = [("/Invoices", "PUT", 0.4)]
+    heard: list[str] = []
+
+    def plan(path: str) -> Plan:
+        return Plan("create", "PUT", path, {}, b"{}", [], [], take=lambda call, answer: heard.append(path), refuse=lambda call, problem: heard.append(path))
+
+    def between() -> None:
+        flight.between = lambda: None
+        raise RuntimeError("a mistake of ours")
+
+    flight.between = between
+    with pytest.raises(RuntimeError):
+        flight.begin([plan("Invoices") for _ in range(20)])
+    flight.fly([plan("Contacts")], "people")
+    time.sleep(0.5)
+    assert len([one for one in writes(office) if one.path.endswith("/Invoices")]) == 4
+    assert heard == ["Contacts"]
+    assert flight.planned == 0
+
+
+def test_a_call_that_breaks_lets_the_others_of_its_run_land(office: Office, flight: Flight) -> None:
+    office.services.redis.hset(f"xero:{flight.books.tenant_id}:state", "born", 0)
+    office.sandbox.xero.controls.latency[:] = [("/Invoices", "PUT", 0.3), ("/Contacts", "PUT", 0.8)]
+    heard: list[str] = []
+
+    def broken(call: Call, answer: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    first = Plan("create", "PUT", "Invoices", {}, b"{}", [], [], take=broken, refuse=lambda call, problem: broken(call, problem))
+    second = Plan("create", "PUT", "Contacts", {}, b"{}", [], [], take=lambda *_: heard.append("took"), refuse=lambda *_: heard.append("refused"))
+    with pytest.raises(RuntimeError):
+        flight.fly([first, second], "people")
+    assert len(heard) == 1
