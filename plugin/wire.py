@@ -259,7 +259,7 @@ class Wire:
         self.observer: Callable[[Talked], None] | None = None
         self._local = threading.local()
         self._adapters = {kind: adapter(pool_connections=POOLS, pool_maxsize=POOL_MOST, max_retries=0) for kind, adapter in _ADAPTERS.items()}
-        self._used = dict.fromkeys(self._adapters, 0.0)
+        self._used, self._looking = dict.fromkeys(self._adapters, 0.0), threading.Lock()
 
     def send(
         self,
@@ -318,9 +318,10 @@ class Wire:
         """To origins of the configuration, or to the rest of the world."""
         kind = "named" if named else "public"
         adapter, now = self._adapters[kind], time.monotonic()
-        if now - self._used[kind] > KEPT_OPEN:
-            adapter.close()  # the other end, or something on the way, may have closed them without a word
-        self._used[kind] = now
+        with self._looking:  # whoever comes next finds no pool that is being closed
+            if now - self._used[kind] > KEPT_OPEN:
+                adapter.close()  # the other end, or something on the way, may have closed them without a word
+            self._used[kind] = now
         session: requests.Session | None = getattr(self._local, kind, None)
         if session is None:
             session = requests.Session()
