@@ -45,7 +45,7 @@ def read_documents(rest: Rest, kind: CrmKind, ids: Iterable[int], *, as_admin: b
     """Read these documents as `rest`'s person. `details=False` reads the documents only: enough to see what the person may see.
 
     Document and rows are separate questions, and people go on working between them: where they do not agree, both are asked once more.
-    Rows of several owners in one list are right only for administrators: the portal tests the right on the first owner (B§8.6).
+    Rows of several owners in one list are right only for administrators: the portal looks at the right to the first owner alone (B§8.6).
     The catalogue answers administrators only (B§9.5), so `products` stays empty for others.
     """
     wanted = _few(ids)

@@ -24,7 +24,7 @@ from plugin.models import BatchDocument, Connection, Job, Organisation
 from plugin.portals import Ready, ready
 from plugin.receiving import rhythm, sweeps
 from plugin.sending import customers, follow, invoiced, pull, read, remove, resolve, send, settle
-from plugin.sending.flight import Air, Flight
+from plugin.sending.flight import THREADS, Air, Flight
 from plugin.sending.record import Recorder, end_jobs
 from plugin.sending.work import Ended, Work
 from plugin.services import Services
@@ -37,8 +37,8 @@ log = logging.getLogger("plugin.sending")
 SEND_MOST, FOLLOW_MOST = 1_000, 500
 #: A click or a change waits for no call in flight, as long as Xero takes another call beside it. Answers to the outer ones are recorded meanwhile.
 NESTED_MOST = 3
-#: Calls that wait for their start while the next run is read, and calls that such a run has at least.
-ENOUGH, WORTH = 5, 10
+#: While a round of calls waits for its start, the next run that is read has so many calls at least.
+WORTH = 10
 PULL_MOST = 10_000
 KINDS = (jobs.SEND, jobs.PULL, jobs.INVOICED, jobs.FOLLOW, jobs.REMOVE, jobs.CUSTOMER)
 #: Work that is due so soon is rung for by whoever looked last; the sweep rings for what lies further ahead.
@@ -290,7 +290,7 @@ class _Turn:
         self.held = 0.0
         planned = self.flight.planned if self.flight is not None else 0
         left = room - planned
-        if planned > ENOUGH and left < WORTH:
+        if planned > THREADS and left < WORTH:
             return 0
         return max(0, min(FOLLOW_MOST if going_on else SEND_MOST, left * WRITE_MOST))
 
