@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.bitrix24 import dates, money
 from sandbox.bitrix24.errors import RestError
-from sandbox.bitrix24.fields import COMPANY, CONTACT, DEAL, INVOICE, LINKS, QUOTE, TYPES, EntityType, Field, camel_uf, integer, number, plain, yes_no
+from sandbox.bitrix24.fields import COMPANY, CONTACT, INVOICE, LINKS, QUOTE, TYPES, EntityType, Field, camel_uf, integer, number, plain, yes_no
 from sandbox.bitrix24.php import as_list, as_map
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Crm:
 
     def __init__(self, portal: Portal) -> None:
         self.portal = portal
+        self.types = dict(TYPES)
         self.tables = {id_: Table(type_) for id_, type_ in TYPES.items()}
         self.rows: dict[tuple[str, int], list[Item]] = {}
         self.row_owner: dict[int, tuple[str, int]] = {}
@@ -72,6 +73,22 @@ class Crm:
         self.next_number = 1001
         self.number_prefix = ""
 
+    # --- the portal's own types ------------------------------------------------------------------------------------
+
+    def add_type(self, type_: EntityType) -> None:
+        """Items of this type may be kept from now on."""
+        self.types[type_.id] = type_
+        self.tables[type_.id] = Table(type_)
+
+    def remove_type(self, type_id: int) -> None:
+        """The type with all its items and rows is gone; nobody is told of the items one by one."""
+        short = self.types.pop(type_id).short
+        del self.tables[type_id]
+        for key in [key for key in self.rows if key[0] == short]:
+            for row in self.rows.pop(key):
+                self.row_owner.pop(row["id"], None)
+        self._field_cache.pop(type_id, None)
+
     # --- reading -------------------------------------------------------------------------------------------------
 
     def all_fields(self, type_id: int) -> dict[str, Field]:
@@ -79,9 +96,9 @@ class Crm:
         cached = self._field_cache.get(type_id)
         if cached is not None and cached[0] == self.portal.user_field_version:
             return cached[1]
-        made = dict(TYPES[type_id].fields)
+        made = dict(self.types[type_id].fields)
         for one in self.portal.user_fields.values():
-            if one["entityId"] == TYPES[type_id].uf_entity:
+            if one["entityId"] == self.types[type_id].uf_entity:
                 made[one["fieldName"]] = Field(
                     one["fieldName"], one["userTypeId"], title=str(self.portal.label(one)), multiple=one["multiple"] == "Y", required=False, dynamic=True
                 )
@@ -175,7 +192,7 @@ class Crm:
         """A new item with the defaults of B§8.2; robots run unless it is an import."""
         self._check(type_id, values, None, actor)
         now = self.portal.moment()
-        item: Item = {name: ([] if one.multiple else 0 if one.kind in LINKS else None) for name, one in TYPES[type_id].fields.items()}
+        item: Item = {name: ([] if one.multiple else 0 if one.kind in LINKS else None) for name, one in self.types[type_id].fields.items()}
         item |= {
             "createdBy": actor.user_id,
             "createdTime": now,
@@ -222,7 +239,7 @@ class Crm:
 
     def delete(self, type_id: int, item: Item, actor: Actor) -> None:
         self.tables[type_id].remove(item["id"])
-        short = TYPES[type_id].short
+        short = self.types[type_id].short
         for row in self.rows.pop((short, item["id"]), []):
             self.row_owner.pop(row["id"], None)
         if item.get("accountNumber"):
@@ -268,26 +285,27 @@ class Crm:
 
     def _defaults(self, type_id: int, item: Item, values: Item, actor: Actor, now: datetime) -> None:
         today = now.astimezone(self.portal.zone).date()
-        if type_id in (INVOICE, QUOTE, DEAL):
-            item |= {"stageId": self.portal.first_stage(type_id), "previousStageId": "", "movedBy": actor.user_id, "movedTime": now}
-            item |= {"begindate": today, "closedate": today + timedelta(days=7), "currencyId": self.portal.base_currency, "opportunity": 0.0, "taxValue": 0.0}
-            item |= {"isManualOpportunity": "N", "mycompanyId": self.portal.first_my_company()}
-        if type_id == INVOICE:
-            item |= {"entityTypeId": INVOICE, "categoryId": self.portal.invoice_category}
+        given: Item = {"stageId": self.portal.first_stage(type_id), "previousStageId": "", "movedBy": actor.user_id, "movedTime": now}
+        given |= {"begindate": today, "closedate": today + timedelta(days=7), "currencyId": self.portal.base_currency, "isManualOpportunity": "N"}
+        given |= {"mycompanyId": self.portal.first_my_company(), "entityTypeId": type_id, "categoryId": self.portal.category_of(type_id)}
+        # An item of a smart process has no amount at first, and a source (documented on the import's page).
+        given |= {"sourceId": self.portal.first_source()} if type_id in self.portal.processes else {"opportunity": 0.0, "taxValue": 0.0}
+        if type_id not in (COMPANY, CONTACT):
+            item |= {name: value for name, value in given.items() if name in item}
         if type_id == QUOTE:
             item |= {"actualDate": today + timedelta(days=7), "quoteNumber": str(item["id"]), "closed": "N"}
         if type_id in (COMPANY, CONTACT):
             item |= {"fm": [], "isMyCompany": "N"} if type_id == COMPANY else {"fm": [], "export": "Y"}
             self._derive(item)
         if type_id != CONTACT and not values.get("title"):
-            item["title"] = f"{TYPES[type_id].title} #{item['id']}"
+            item["title"] = f"{self.types[type_id].title} #{item['id']}"
 
     def _assign(self, type_id: int, item: Item, values: Item) -> None:
         for name, value in values.items():
             if name in ("fm", "PHONE", "EMAIL", "WEB", "IM"):
                 self._write_fm(item, name, value)
             elif name == "title" and not value and type_id != CONTACT:
-                item["title"] = f"{TYPES[type_id].title} #{item['id']}"
+                item["title"] = f"{self.types[type_id].title} #{item['id']}"
             elif name in ("createdTime", "updatedTime", "movedTime", "stageId", "quoteNumber") and not value:
                 continue
             else:
@@ -369,7 +387,7 @@ class Crm:
     # --- product rows --------------------------------------------------------------------------------------------
 
     def rows_of(self, type_id: int, owner_id: int) -> list[Item]:
-        return self.rows.get((TYPES[type_id].short, owner_id), [])
+        return self.rows.get((self.types[type_id].short, owner_id), [])
 
     def normal_row(self, raw: Item, kept: Item | None = None) -> Item:
         """A row as stored: catalogue defaults, then the normaliser (B§8.6)."""
@@ -401,7 +419,7 @@ class Crm:
 
     def set_rows(self, type_id: int, owner_id: int, raws: list[Item], actor: Actor) -> list[Item]:
         """Replace every row of the owner (B§8.6)."""
-        key = (TYPES[type_id].short, owner_id)
+        key = (self.types[type_id].short, owner_id)
         made = [self.normal_row(one) for one in raws]
         old = self.rows.get(key, [])
         keep = self.portal.switch("rows_set_ids") == "kept"
@@ -417,7 +435,7 @@ class Crm:
         return made
 
     def add_row(self, type_id: int, owner_id: int, raw: Item, actor: Actor) -> Item:
-        key = (TYPES[type_id].short, owner_id)
+        key = (self.types[type_id].short, owner_id)
         row = self.normal_row(raw)
         rows = self.rows.setdefault(key, [])
         row["sort"] = row["sort"] or (len(rows) + 1) * 10
@@ -431,13 +449,16 @@ class Crm:
         changed = self.normal_row(raw, row)
         before = _comparable_row(row)
         row.update(changed)
-        self._rows_changed(_type_of(short), owner_id, actor, before != _comparable_row(row))
+        self._rows_changed(self._type_id(short), owner_id, actor, before != _comparable_row(row))
         return row
 
     def drop_row(self, row: Item, actor: Actor) -> None:
         short, owner_id = self.row_owner.pop(row["id"])
         self.rows[short, owner_id] = [one for one in self.rows[short, owner_id] if one["id"] != row["id"]]
-        self._rows_changed(_type_of(short), owner_id, actor, True)
+        self._rows_changed(self._type_id(short), owner_id, actor, True)
+
+    def _type_id(self, short: str) -> int:
+        return next(one.id for one in self.types.values() if one.short == short)
 
     def row(self, row_id: int) -> Item | None:
         owner = self.row_owner.get(row_id)
@@ -470,7 +491,7 @@ class Crm:
 
     def _recompute(self, type_id: int, item: Item, rows_were_removed: bool = False) -> None:
         """The total follows the rows unless it is manual (B§8.6)."""
-        if type_id not in (INVOICE, QUOTE, DEAL) or item.get("isManualOpportunity") == "Y":
+        if not self.types[type_id].priced or item.get("isManualOpportunity") == "Y":
             return
         rows = self.rows_of(type_id, item["id"])
         if rows or rows_were_removed:
@@ -499,7 +520,3 @@ SHOWN_ROW = (
 
 def _comparable_row(row: Item) -> tuple[Any, ...]:
     return tuple(row.get(name) for name in WRITABLE_ROW)
-
-
-def _type_of(short: str) -> int:
-    return next(one.id for one in TYPES.values() if one.short == short)

@@ -11,7 +11,7 @@ from typing import Any
 DEAL, CONTACT, COMPANY, QUOTE, INVOICE = 2, 3, 4, 7, 31
 
 #: Kinds whose value is the id of something else; "no link" is stored as 0.
-LINKS = {"crm_company", "crm_contact", "crm_deal", "crm_lead", "crm_quote", "user", "crm_category"}
+LINKS = {"crm_company", "crm_contact", "crm_deal", "crm_lead", "crm_quote", "user", "crm_category", "crm_entity"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def upper_name(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
 
 
-def _fields(text: str) -> list[Field]:
+def fields_of(text: str) -> list[Field]:
+    """Fields out of lines of `name kind flags`: R read only, I immutable, * required, many, :DIRECTORY, nofilter."""
     made = []
     for line in text.strip().splitlines():
         name, kind, *flags = line.split()
@@ -229,11 +230,20 @@ class EntityType:
     title: str
     fields: dict[str, Field]
     event: str
-    order_of_name: tuple[str, ...] = ("title",)
+
+    @property
+    def priced(self) -> bool:
+        """Whether items have an amount that follows product rows."""
+        return "opportunity" in self.fields
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether items are told of by the events that all types without events of their own share: invoices and smart processes."""
+        return self.event == "ONCRMDYNAMICITEM"
 
 
 def _type(id_: int, short: str, uf: str, name: str, title: str, text: str, event: str) -> EntityType:
-    return EntityType(id_, short, uf, name, title, {one.name: one for one in _fields(text)}, event)
+    return EntityType(id_, short, uf, name, title, {one.name: one for one in fields_of(text)}, event)
 
 
 TYPES: dict[int, EntityType] = {
@@ -243,8 +253,6 @@ TYPES: dict[int, EntityType] = {
     CONTACT: _type(3, "C", "CRM_CONTACT", "CONTACT", "Contact", _CLIENT + _CONTACT.lstrip(), "ONCRMCONTACT"),
     DEAL: _type(2, "D", "CRM_DEAL", "DEAL", "Deal", _COMMON + _MONEY.lstrip() + _DEAL.lstrip(), "ONCRMDEAL"),
 }
-
-OWNER_TYPES = {one.short: one.id for one in TYPES.values() if one.id in (DEAL, QUOTE, INVOICE)}
 
 
 def camel_uf(name: str) -> str:

@@ -39,6 +39,7 @@ def state(portal: Portal) -> dict[str, Any]:
         "member_id": portal.member_id,
         "invoices": [_document(portal, INVOICE, one) for one in portal.invoices.values()],
         "quotes": [_document(portal, QUOTE, one) for one in portal.quotes.values()],
+        "processes": [plain(one) | {"items": [_document(portal, id_, item) for item in portal.items(id_).values()]} for id_, one in portal.processes.items()],
         "stage_names": portal.stage_names,
         "companies": [plain(one) for one in portal.companies.values()],
         "contacts": [plain(one) for one in portal.contacts.values()],
@@ -76,7 +77,7 @@ def _document(portal: Portal, type_id: int, item: dict[str, Any]) -> dict[str, A
 def _rights(portal: Portal, given: dict[str, Any]) -> None:
     """{"user", "type", "rights": {"read": "own", …}}; without rights everything is taken."""
     table = portal.users[int(given["user"])].rights
-    types = [int(given["type"])] if given.get("type") else [2, 3, 4, 7, 31]
+    types = [int(given["type"])] if given.get("type") else list(portal.crm.types)
     for type_id in types:
         table[type_id] = dict(given.get("rights") or dict.fromkeys(("read", "add", "update", "delete", "import"), "none"))
 
@@ -124,6 +125,12 @@ def _trigger(portal: Portal, given: dict[str, Any]) -> None:
     portal.automation.bindings.append(Binding(str(given["code"]), type_id, stage, bool(given.get("backwards"))))
 
 
+def _process(portal: Portal, given: dict[str, Any]) -> dict[str, Any]:
+    """{"title", "entity_type", "options": {"isStagesEnabled": false, …}}: a smart process, with what a place for bills needs unless told otherwise."""
+    options = {str(name): bool(on) for name, on in (given.get("options") or {}).items()}
+    return portal.add_process(str(given["title"]), int(given.get("user", 1)), int(given.get("entity_type", 0)), **options)
+
+
 def _who(given: dict[str, Any]) -> dict[str, Any]:
     return {"user": int(given.get("user", 1)), "robot": bool(given.get("robot", False))}
 
@@ -135,6 +142,8 @@ ACTS: dict[str, Act] = {
     "add_item": lambda portal, given: portal.add_item(int(given["type"]), given.get("rows"), **_who(given), **given.get("fields", {})),
     "change_item": lambda portal, given: portal.change_item(int(given["type"]), int(given["id"]), given.get("rows"), **_who(given), **given.get("fields", {})),
     "delete_item": lambda portal, given: portal.delete_item(int(given["type"]), int(given["id"]), int(given.get("user", 1))),
+    "add_process": _process,
+    "remove_process": lambda portal, given: portal.remove_process(int(given["entity_type"])),
     "set_stage": lambda portal, given: portal.set_stage(int(given["id"]), str(given["stage"]), **_who(given), type_id=int(given.get("type", INVOICE))),
     "install": lambda portal, given: portal.install(int(given.get("user", 1))).application_token,
     "install_finish": lambda portal, given: portal.finish_install(int(given.get("user", 1))),

@@ -15,11 +15,12 @@ from sandbox.bitrix24.automation import Automation
 from sandbox.bitrix24.catalog import Catalog
 from sandbox.bitrix24.crm import Actor, Crm, Item
 from sandbox.bitrix24.delivery import Delivery, Parcel
-from sandbox.bitrix24.fields import COMPANY, DEAL, INVOICE, QUOTE, TYPES
+from sandbox.bitrix24.fields import COMPANY, DEAL, INVOICE, QUOTE
 from sandbox.bitrix24.install import Handler, Installation, Opening, Robot, Running
 from sandbox.bitrix24.limits import Limits
 from sandbox.bitrix24.people import User
 from sandbox.bitrix24.php import flatten
+from sandbox.bitrix24.processes import PLACE_FOR_BILLS, Processes
 from sandbox.bitrix24.tokens import TokenBook
 from sandbox.controls import Controls
 from sandbox.settings import SandboxSettings
@@ -66,6 +67,7 @@ class Portal:
         self.base_currency = "NZD"
         self.catalog = Catalog()
         self.crm = Crm(self)
+        self.own_types = Processes(self)
         self.automation = Automation(self)
         self.requisites: dict[int, Item] = {}
         self.presets: dict[int, Item] = {}
@@ -116,7 +118,11 @@ class Portal:
         return f"SMART_INVOICE_STAGE_{self.invoice_category}"
 
     def stage_entity(self, type_id: int) -> str:
-        return self.invoice_stage_entity if type_id == INVOICE else FUNNELS.get(type_id, "")
+        return self.invoice_stage_entity if type_id == INVOICE else FUNNELS.get(type_id) or self.own_types.stage_entity(type_id)
+
+    def category_of(self, type_id: int) -> int:
+        """The default pipeline's number; 0 for types that count their pipelines from there."""
+        return self.invoice_category if type_id == INVOICE else self.own_types.categories.get(type_id, 0)
 
     def stages(self, type_id: int) -> dict[str, Item]:
         """Stages of a type by STATUS_ID, in order."""
@@ -129,6 +135,9 @@ class Portal:
 
     def semantics(self, stage_id: Any) -> str | None:
         return next((one["SEMANTICS"] for one in self.statuses if one["STATUS_ID"] == stage_id), None)
+
+    def first_source(self) -> str:
+        return next((str(one["STATUS_ID"]) for one in self.statuses if one["ENTITY_ID"] == "SOURCE"), "")
 
     def first_my_company(self) -> int:
         return next((one["id"] for one in self.crm.tables[COMPANY] if one.get("isMyCompany") == "Y"), 0)
@@ -154,6 +163,30 @@ class Portal:
     @property
     def contacts(self) -> dict[int, Item]:
         return self.crm.tables[3].by_id
+
+    @property
+    def processes(self) -> dict[int, Item]:
+        """The portal's smart processes by entityTypeId, with their options and both of their ids."""
+        return self.own_types.by_type
+
+    def items(self, entity_type_id: int) -> dict[int, Item]:
+        """The items of any type by id."""
+        return self.crm.tables[entity_type_id].by_id
+
+    def process_stage(self, entity_type_id: int, code: str) -> str:
+        """The STATUS_ID of a smart process's stage, by the code after the colon or by its name."""
+        return self.stage_id(code, entity_type_id)
+
+    def add_process(self, title: str, user: int = 1, entity_type_id: int = 0, **options: bool) -> Item:
+        """A smart process as an administrator makes one by hand, whatever the plan allows; every option that bills need is on unless told otherwise."""
+        with self.lock:
+            wanted = dict.fromkeys(PLACE_FOR_BILLS, True) | options
+            return self.own_types.add(title, {name: "Y" if on else "N" for name, on in wanted.items()}, user, entity_type_id)
+
+    def remove_process(self, entity_type_id: int) -> None:
+        """Somebody deleted the smart process, and with it all that was in it."""
+        with self.lock:
+            self.own_types.remove(entity_type_id)
 
     @property
     def products(self) -> dict[int, Item]:
@@ -219,9 +252,10 @@ class Portal:
     def item_event(self, type_id: int, what: str, item_id: int, actor: Actor) -> None:
         """ONCRM…ADD, UPDATE, DELETE of an item (B§5.7)."""
         fields: Item = {"ID": item_id}
-        if type_id == INVOICE:
-            fields["ENTITY_TYPE_ID"] = INVOICE
-        self.emit(f"{TYPES[type_id].event}{what}", {"FIELDS": fields}, actor, f"_{type_id}" if type_id == INVOICE else "")
+        type_ = self.crm.types[type_id]
+        if type_.dynamic:
+            fields["ENTITY_TYPE_ID"] = type_id
+        self.emit(f"{type_.event}{what}", {"FIELDS": fields}, actor, f"_{type_id}" if type_.dynamic else "")
 
     def emit(self, event: str, data: Item, actor: Actor, suffix: str = "") -> None:
         """To every handler bound to the event; nothing before the installation is finished (B§1.3)."""
@@ -492,6 +526,8 @@ class Portal:
 
     def document_type(self, type_id: int) -> tuple[str, str, str]:
         """Bitrix24's document class of a type (B§10.1)."""
+        if type_id in self.processes:
+            return ("crm", "Bitrix\\Crm\\Integration\\BizProc\\Document\\Dynamic", self.crm.types[type_id].name)
         return DOCUMENTS[type_id]
 
     def call_robot(self, code: str, type_id: int, item_id: int, properties: dict[str, Any] | None = None, user: int = 1) -> str:
@@ -500,7 +536,7 @@ class Portal:
         if app is None or not app.installed or code not in app.robots:
             return ""
         robot = app.robots[code]
-        module, class_, name = DOCUMENTS[type_id]
+        module, class_, name = self.document_type(type_id)
         running = Running(secrets.token_hex(24), code, f"{name}_{item_id}")
         app.running[running.token] = running
         body = {

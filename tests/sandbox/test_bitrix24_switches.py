@@ -38,6 +38,15 @@ def heard(served: Served, event: str, act: Callable[[], object]) -> list[dict[st
     return [one for one in served.heard.events if one.get("event", "").upper() == event]
 
 
+def twice_the_same_type(served: Served) -> Any:
+    served.harbour.add_process("Bills", entity_type_id=150)
+    return served.call("crm.type.add", {"fields": {"title": "Bills again", "entityTypeId": 150}}).error
+
+
+def pipelines_of_a_process(served: Served) -> Any:
+    return served.call("crm.category.list", {"entityTypeId": served.harbour.add_process("Bills")["entityTypeId"]}).status
+
+
 def refused_refresh(served: Served) -> Any:
     served.installed()
     return served.oauth(grant_type="refresh_token", refresh_token="nonsense").status
@@ -282,6 +291,11 @@ PROBES: dict[str, Probe] = {
     "honorific_entity": lambda served: len(served.call("crm.status.list", {"filter": {"ENTITY_ID": "HONORIFIC"}}).result),
     "robot_delivery": robot_calls,
     "stage_change_stops_rules": answer_after_a_move,
+    "smart_processes": lambda served: served.call("crm.type.add", {"fields": {"title": "Bills"}}).body.get("error"),
+    "process_without_title": lambda served: served.call("crm.type.add", {"fields": {"isStagesEnabled": "Y"}}).error,
+    "process_id_taken": twice_the_same_type,
+    "process_category_list": pipelines_of_a_process,
+    "status_error_code": lambda served: served.call("crm.status.update", {"id": 99999, "fields": {"NAME": "x"}}).error,
 }
 
 

@@ -10,6 +10,7 @@ MODULES = (
     "basic",
     "items",
     "productrows",
+    "types",
     "directories",
     "clients",
     "requisites",

@@ -8,7 +8,7 @@ from sandbox.bitrix24 import dates
 from sandbox.bitrix24.call import Call, method
 from sandbox.bitrix24.crm import Item
 from sandbox.bitrix24.errors import RestError, access_denied, nameless, not_found
-from sandbox.bitrix24.fields import INVOICE, TYPES, integer
+from sandbox.bitrix24.fields import INVOICE, integer
 from sandbox.bitrix24.filters import compile_filter, order_rows
 from sandbox.bitrix24.methods.items import readable, type_of
 from sandbox.bitrix24.php import as_list, as_map
@@ -58,7 +58,7 @@ def _legacy_value(value: Any) -> Any:
 
 @method("crm.category.list", scope="crm")
 def category_list(call: Call) -> dict[str, Any]:
-    """One default pipeline for invoices; its id differs per portal (B§8.5)."""
+    """One default pipeline for invoices and each smart process; its id differs per portal (B§8.5)."""
     type_id = type_of(call)
     readable(call, type_id)
     if type_id == INVOICE and not call.portal.smart_invoices:
@@ -66,7 +66,10 @@ def category_list(call: Call) -> dict[str, Any]:
             raise not_found("Smart process not found")
         call.total = 0
         return {"categories": []}
-    category = call.portal.invoice_category if type_id == INVOICE else 0
+    process = call.portal.processes.get(type_id)
+    if process and process["isCategoriesEnabled"] == "N" and call.portal.switch("process_category_list") == "refused":
+        raise RestError("ENTITY_TYPE_NOT_SUPPORTED", f"Entity type {call.portal.crm.types[type_id].name} is not supported", 400)
+    category = call.portal.category_of(type_id)
     call.total = 1
     return {"categories": [{"id": category, "name": "General", "sort": 100, "entityTypeId": type_id, "isDefault": "Y", "originId": "", "originatorId": ""}]}
 
@@ -76,7 +79,7 @@ def shown_status(call: Call, one: Item) -> Item:
     shown |= {"ID": str(one["ID"]), "SORT": str(one["SORT"]), "CATEGORY_ID": None if one["CATEGORY_ID"] is None else str(one["CATEGORY_ID"])}
     if (
         shown["SEMANTICS"] is None
-        and one["ENTITY_ID"].startswith(("SMART_INVOICE_STAGE", "QUOTE_STATUS", "DEAL_STAGE"))
+        and one["ENTITY_ID"].startswith(("SMART_INVOICE_STAGE", "QUOTE_STATUS", "DEAL_STAGE", "DYNAMIC_"))
         and call.portal.switch("stage_semantics_progress") == "P"
     ):
         shown["SEMANTICS"] = "P"
@@ -88,7 +91,7 @@ def shown_status(call: Call, one: Item) -> Item:
 @method("crm.status.list", scope="crm")
 def status_list(call: Call) -> list[Item]:
     """Read right on at least one CRM type is needed; invoices have no EXTRA (B§8.5)."""
-    if not any(call.user.can("read", type_id) for type_id in TYPES):
+    if not any(call.user.can("read", type_id) for type_id in call.portal.crm.types):
         raise access_denied(403)
     rows = [one for one in call.portal.statuses if call.portal.smart_invoices or not one["ENTITY_ID"].startswith("SMART_INVOICE_STAGE")]
     rows = [one | {"ENTITY_ID": call.portal.switch("honorific_entity")} if one["ENTITY_ID"] == "HONORIFIC" else one for one in rows]
@@ -118,13 +121,43 @@ def status_entity_types(call: Call) -> list[Item]:
         "ENTITY_TYPE_ID": 7,
         "SEMANTIC_INFO": {"START_FIELD": "DRAFT", "FINAL_SUCCESS_FIELD": "APPROVED", "FINAL_UNSUCCESS_FIELD": "DECLAINED", "FINAL_SORT": 0},
     }
-    return [*fixed, *([invoices] if call.portal.smart_invoices else []), quotes]
+    return [*fixed, *([invoices] if call.portal.smart_invoices else []), quotes, *(_process_stages(call, one) for one in call.portal.processes.values())]
+
+
+def _process_stages(call: Call, process: Item) -> Item:
+    type_id, category = process["entityTypeId"], call.portal.category_of(process["entityTypeId"])
+    told: Item = {"ID": call.portal.stage_entity(type_id), "NAME": f"{process['title']} (General)", "SEMANTIC_INFO": [], "PREFIX": f"DT{type_id}_{category}"}
+    told |= {"FIELD_ATTRIBUTE_SCOPE": f"category_{category}", "ENTITY_TYPE_ID": type_id, "IS_ENABLED": True, "CATEGORY_ID": category}
+    return told | {"CATEGORY_NAME": "General", "CATEGORY_SORT": 500, "IS_DEFAULT_CATEGORY": True}
+
+
+@method("crm.status.update", scope="crm")
+def status_update(call: Call) -> bool:
+    """Name, place and colour of a stage or another entry, by administrators of the CRM; system entries too."""
+    if not call.user.admin:
+        raise _status_refusal(call, "Access denied.", "No permission to perform the operation")
+    id_, fields = integer(call.any_case("id")), as_map(call.any_case("fields"))
+    if id_ <= 0:
+        raise _status_refusal(call, "Invalid identifier.", "An incorrect identifier was passed.")
+    found = next((one for one in call.portal.statuses if one["ID"] == id_), None)
+    if found is None:
+        raise _status_refusal(call, "Status is not found.", "Element not found")
+    if "NAME" in fields and not fields["NAME"]:
+        raise _status_refusal(call, "Error on updating status.", "Error while updating the element")
+    found |= {name: str(fields[name]) for name in ("NAME", "COLOR") if name in fields}
+    if "SORT" in fields:
+        found["SORT"] = integer(fields["SORT"])
+    return True
+
+
+def _status_refusal(call: Call, text: str, description: str) -> RestError:
+    return RestError(text, description, 400) if call.portal.switch("status_error_code") == "text" else nameless(text)
 
 
 @method("crm.stagehistory.list", scope="crm")
 def stage_history(call: Call) -> dict[str, Any]:
     type_id = call.need_id("entityTypeId")
-    if type_id not in TYPES:
+    if type_id not in call.portal.crm.types:
         raise RestError(0, f"{type_id} entity is not supported", 400)
     table = call.portal.crm.tables[type_id].by_id
     rows = [
@@ -179,6 +212,8 @@ def enum_address_type(call: Call) -> list[Item]:
 @method("crm.enum.ownertype", scope="crm")
 def enum_owner_type(call: Call) -> list[Item]:
     rows = [{"ID": id_, "NAME": name, "SYMBOL_CODE": code, "SYMBOL_CODE_SHORT": short} for id_, name, code, short in OWNERS]
+    types = call.portal.crm.types
+    rows += [{"ID": id_, "NAME": types[id_].title, "SYMBOL_CODE": types[id_].name, "SYMBOL_CODE_SHORT": types[id_].short} for id_ in call.portal.processes]
     return [one for one in rows if one["ID"] != INVOICE or call.portal.smart_invoices]
 
 

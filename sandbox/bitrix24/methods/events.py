@@ -38,12 +38,17 @@ CATALOGUE: dict[str, str] = {
     **dict.fromkeys([*_names("CATALOG.PRODUCT.ON.", *_ITEM), *_names("CATALOG.PRICE.ON.", *_ITEM), *_names("CATALOG.MEASURE.ON.", *_ITEM)], "catalog"),
     "ONUSERADD": "user",
 }
-PER_TYPE = {f"{name}_31": "crm" for name in _names("ONCRMDYNAMICITEM", *_ITEM)}
 
 
 def known_events(call: Call, scopes: tuple[str, ...]) -> list[str]:
-    names = CATALOGUE | (PER_TYPE if call.portal.switch("dynamic_event_names") == "listed" else {})
+    names = CATALOGUE | (_per_type(call) if call.portal.switch("dynamic_event_names") == "listed" else {})
     return [name for name, scope in names.items() if not scope or scope in scopes]
+
+
+def _per_type(call: Call) -> dict[str, str]:
+    """Invoices and every smart process have names of their own beside those that carry any type."""
+    types = [one.id for one in call.portal.crm.types.values() if one.dynamic]
+    return {f"{name}_{type_id}": "crm" for type_id in types for name in _names("ONCRMDYNAMICITEM", *_ITEM)}
 
 
 @method("events")

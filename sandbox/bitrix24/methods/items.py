@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.bitrix24.call import PAGE, Call, method
 from sandbox.bitrix24.crm import Item, Table
 from sandbox.bitrix24.errors import RestError, access_denied, invalid_argument, not_found
-from sandbox.bitrix24.fields import COMPANY, INVOICE, TYPES, Field, camel_uf, yes_no
+from sandbox.bitrix24.fields import COMPANY, INVOICE, Field, camel_uf, yes_no
 from sandbox.bitrix24.filters import Predicate, compile_filter, order_rows, split
 from sandbox.bitrix24.php import as_list, as_map
 
@@ -21,7 +21,7 @@ def type_of(call: Call) -> int:
     type_id = call.need_id("entityTypeId")
     if type_id == 5:
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", "Entity type is not supported", 400)
-    if type_id not in TYPES:
+    if type_id not in call.portal.crm.types:
         raise not_found("Smart process not found")
     return type_id
 
@@ -80,7 +80,7 @@ def _describe(call: Call, type_id: int, one: Field) -> dict[str, Any]:
         "title": one.title,
         "upperName": one.upper,
     }
-    if one.status_type or one.name == "stageId":
+    if one.status_type or one.name in ("stageId", "previousStageId"):
         told["statusType"] = one.status_type or call.portal.stage_entity(type_id)
     if one.name == "honorific":
         told["statusType"] = call.portal.switch("honorific_entity")

@@ -23,6 +23,8 @@ PLACES: dict[str, str] = {
     **dict.fromkeys(sorted(_CRM), "crm"),
     **dict.fromkeys(("LEFT_MENU", "REST_APP_URI", "PAGE_BACKGROUND_WORKER", "USER_PROFILE_MENU", "USER_PROFILE_TOOLBAR"), ""),
 }
+#: What every smart process offers, behind CRM_DYNAMIC_{entityTypeId}.
+_OF_PROCESS = (*_PLACES, "ACTIVITY_TIMELINE_MENU", "ROBOT_DESIGNER_TOOLBAR")
 SINGLE = ("PAGE_BACKGROUND_WORKER", "REST_APP_URI")
 USER_MODE = ("PAGE_BACKGROUND_WORKER",)
 
@@ -38,7 +40,8 @@ def own_address(call: Call, url: str) -> None:
 
 def known_places(call: Call) -> list[str]:
     app = call.application()
-    return [code for code, scope in PLACES.items() if (not scope or scope in app.scopes) and (call.portal.smart_invoices or "SMART_INVOICE" not in code)]
+    places = PLACES | {f"CRM_DYNAMIC_{type_id}_{place}": "crm" for type_id in call.portal.processes for place in _OF_PROCESS}
+    return [code for code, scope in places.items() if (not scope or scope in app.scopes) and (call.portal.smart_invoices or "SMART_INVOICE" not in code)]
 
 
 def _argument(call: Call, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from sandbox.bitrix24.call import Call, method
 from sandbox.bitrix24.crm import SHOWN_ROW, WRITABLE_ROW, Item
 from sandbox.bitrix24.errors import RestError, access_denied, invalid_argument, missing, not_found
-from sandbox.bitrix24.fields import OWNER_TYPES, integer, number
+from sandbox.bitrix24.fields import integer, number
 from sandbox.bitrix24.filters import compile_filter, order_rows, split
 from sandbox.bitrix24.php import as_list, as_map
 
@@ -15,16 +15,17 @@ TEXTS = {"productName", "ownerType", "taxIncluded", "customized", "xmlId", "meas
 COLUMNS = {"id", "ownerId", "ownerType", "priceAccount", *SHOWN_ROW}
 
 
-def owner_type(short: Any) -> int:
-    """SI, Q or D (B§8.0)."""
-    if str(short) not in OWNER_TYPES:
+def owner_type(call: Call, short: Any) -> int:
+    """SI, Q, D, or T and the hexadecimal entityTypeId of a smart process that has products (B§8.0)."""
+    found = next((one.id for one in call.portal.crm.types.values() if one.short == str(short) and one.priced), None)
+    if found is None:
         raise RestError("ENTITY_TYPE_NOT_SUPPORTED", "Entity type is not supported", 400)
-    return OWNER_TYPES[str(short)]
+    return found
 
 
 def owner(call: Call, short: Any, owner_id: Any, action: str) -> tuple[int, Item]:
     """The owner, with the right that the method needs on it."""
-    type_id = owner_type(short)
+    type_id = owner_type(call, short)
     item = call.portal.crm.tables[type_id].by_id.get(integer(owner_id))
     if item is None:
         raise RestError("OWNER_NOT_FOUND", "Owner was not found", 400)
@@ -40,7 +41,7 @@ def row_list(call: Call) -> dict[str, Any]:
     for name in ("=ownerType", "=ownerId"):
         if spec.get(name) in (None, "", []):
             raise missing(f"filter[{name}]")
-    type_id = owner_type(spec["=ownerType"])
+    type_id = owner_type(call, spec["=ownerType"])
     wanted = [integer(one) for one in as_list(spec["=ownerId"])]
     allowed = _allowed_owners(call, type_id, wanted, isinstance(spec["=ownerId"], list | dict))
     crm = call.portal.crm

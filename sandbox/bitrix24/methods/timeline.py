@@ -111,9 +111,10 @@ def comment_type(call: Call, name: str) -> int:
     accepted = call.portal.switch("timeline_comment_entity")
     if accepted != "none" and name == accepted:
         return INVOICE
-    if name not in COMMENT_TYPES:
+    known = COMMENT_TYPES | {f"dynamic_{type_id}": type_id for type_id in call.portal.processes}
+    if name not in known:
         raise RestError("0", "Entity type is not supported", 400)
-    return COMMENT_TYPES[name]
+    return known[name]
 
 
 @method("crm.timeline.comment.add", scope="crm")

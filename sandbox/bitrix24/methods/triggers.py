@@ -6,7 +6,7 @@ import re
 
 from sandbox.bitrix24.call import Call, method
 from sandbox.bitrix24.errors import RestError
-from sandbox.bitrix24.fields import TYPES, integer
+from sandbox.bitrix24.fields import integer
 from sandbox.bitrix24.install import Installation
 
 
@@ -55,7 +55,7 @@ def trigger_execute(call: Call) -> bool:
     if code not in app.triggers:
         raise RestError("", f"Trigger with code {code} is not registered.", 400)
     type_id, owner = integer(call.any_case("OWNER_TYPE_ID")), integer(call.any_case("OWNER_ID"))
-    if type_id not in TYPES:
+    if type_id not in call.portal.crm.types:
         raise RestError("", "Incorrect parameter OWNER_TYPE_ID.", 400)
     if owner is None or owner <= 0:
         raise RestError("", "Incorrect parameter OWNER_ID.", 400)

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.bitrix24.call import Call, method
 from sandbox.bitrix24.crm import Item
 from sandbox.bitrix24.errors import missing, nameless
-from sandbox.bitrix24.fields import TYPES, integer
+from sandbox.bitrix24.fields import integer
 from sandbox.bitrix24.filters import compile_filter, order_rows
 from sandbox.bitrix24.php import as_list, as_map
 
@@ -133,7 +133,7 @@ def field_add(call: Call) -> dict[str, Any]:
     _check(call, "You do not have permission to add user fields")
     given = as_map(call.need("field"))
     entity, name, kind = str(given.get("entityId") or ""), str(given.get("fieldName") or ""), str(given.get("userTypeId") or "")
-    if entity not in {one.uf_entity for one in TYPES.values()} | {"CRM_REQUISITE"}:
+    if entity not in {one.uf_entity for one in call.portal.crm.types.values()} | {"CRM_REQUISITE"}:
         raise nameless("The entity is not supported")
     if not name:
         raise nameless("The 'FIELD_NAME' field is not found.")
@@ -208,7 +208,7 @@ def field_types(call: Call) -> dict[str, Any]:
 
 
 def _announce(call: Call, what: str, field: Item) -> None:
-    if field["entityId"] == "CRM_SMART_INVOICE":
+    if any(one.dynamic and one.uf_entity == field["entityId"] for one in call.portal.crm.types.values()):
         call.portal.emit(
             f"ONCRMTYPEUSERFIELD{what}", {"FIELDS": {"id": field["id"], "entityId": field["entityId"], "fieldName": field["fieldName"]}}, call.actor
         )
