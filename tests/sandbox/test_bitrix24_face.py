@@ -146,3 +146,55 @@ def test_an_estimate_becomes_an_invoice_that_knows_it(served: Served) -> None:
     assert 'Made from <a href="/crm/type/7/details/1/">' in page
     quote, invoice = served.harbour.quotes[1], served.harbour.invoices[max(served.harbour.invoices)]
     assert (invoice["parentId7"], invoice["opportunity"], invoice["companyId"]) == (1, quote["opportunity"], quote["companyId"])
+
+
+def bills(served: Served) -> int:
+    """A smart process with a bill in it, and the app's own fields on that."""
+    made = served.harbour.add_process("Bills <from> suppliers")
+    type_id, entity = made["entityTypeId"], f"CRM_{made['id']}"
+    for name, kind in (("NUMBER", "string"), ("STATUS", "string"), ("DUE", "money")):
+        field = {"entityId": entity, "fieldName": f"UF_{entity}_XERO_{name}", "userTypeId": kind, "editFormLabel": {"en": f"Xero: {name.lower()}"}}
+        assert served.call("userfieldconfig.add", {"moduleId": "crm", "field": field}).status == 200
+    values = {f"UF_{entity}_XERO_NUMBER": "WM-5521", f"UF_{entity}_XERO_STATUS": "Awaiting payment", f"UF_{entity}_XERO_DUE": "46.00|NZD"}
+    rows = [{"productName": "Coffee beans", "price": 23, "quantity": 2, "taxRate": 15}]
+    served.harbour.add_item(type_id, rows, title="Beans for May", companyId=4, closedate="2026-12-24", **values)
+    return int(type_id)
+
+
+def test_a_smart_process_has_a_list_and_a_card_for_each_item(served: Served) -> None:
+    type_id, base = bills(served), served.harbour.url
+    page = served.session.get(f"{base}/crm/type/{type_id}/list/").text
+    assert f'<a href="/crm/type/{type_id}/list/" aria-current="page">' in page
+    for told in ("Bills &lt;from&gt; suppliers", "Beans for May", "Start", "46.00 NZD", "24 Dec 2026", "WM-5521", "Awaiting payment", "Xero: due"):
+        assert told in page, told
+    assert "Nothing here" in served.session.get(f"{base}/crm/type/{type_id}/list/?q=nothing").text
+    card = served.session.get(f"{base}/crm/type/{type_id}/details/1/").text
+    for told in ("Coffee beans", "of which tax 6.00", "Awaiting payment", "24 Dec 2026", served.harbour.companies[4]["title"]):
+        assert told in card, told
+    assert "<input" not in card.partition("<main")[2]
+    assert served.session.get(f"{base}/crm/type/{type_id}/details/2/").status_code == 404
+    assert served.session.get(f"{served.bitrix24.portals['stranger'].url}/crm/type/{type_id}/list/").status_code == 404
+
+
+def test_an_item_of_a_smart_process_is_deleted_by_whoever_may(served: Served) -> None:
+    type_id, base = bills(served), served.harbour.url
+    served.session.post(f"{base}/face/act-as", data={"user": "3", "back": "/"})
+    assert "Delete this item?" not in served.session.get(f"{base}/crm/type/{type_id}/details/1/").text
+    assert served.session.post(f"{base}/face/delete/{type_id}/1").status_code == 403
+    served.session.post(f"{base}/face/act-as", data={"user": "2", "back": "/"})
+    assert "do not have permission" in served.session.get(f"{base}/crm/type/{type_id}/details/1/").text
+    served.session.post(f"{base}/face/act-as", data={"user": "1", "back": "/"})
+    assert f'<a href="/crm/type/{type_id}/list/" target="_top">' in served.session.post(f"{base}/face/delete/{type_id}/1").text
+    assert served.harbour.items(type_id) == {}
+
+
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_pages_of_a_smart_process_fit_and_are_accessible(served: Served, page: Page, axe_script: str, width: int) -> None:
+    type_id = bills(served)
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in (f"/crm/type/{type_id}/list/", f"/crm/type/{type_id}/details/1/"):
+        page.goto(served.harbour.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        page.evaluate(axe_script)
+        found = page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa']})")["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == [], path

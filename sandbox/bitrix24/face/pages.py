@@ -9,9 +9,9 @@ from flask import Blueprint, Response, abort, jsonify, redirect, render_template
 from sandbox.bitrix24.automation import Binding
 from sandbox.bitrix24.crm import Actor
 from sandbox.bitrix24.errors import RestError
-from sandbox.bitrix24.face import showing
+from sandbox.bitrix24.face import processes, showing
 from sandbox.bitrix24.face.acting import PortalOf, act_as, acting, leave
-from sandbox.bitrix24.fields import COMPANY, CONTACT, INVOICE, QUOTE, TYPES
+from sandbox.bitrix24.fields import COMPANY, CONTACT, INVOICE, QUOTE
 from sandbox.bitrix24.php import as_list, nest
 from sandbox.bitrix24.portal import NotInstalled, Portal
 
@@ -47,6 +47,7 @@ class Face:
             "unread": unread,
             "app": app,
             "app_name": APP_NAME,
+            "processes": processes.entries(portal),
             "here": request.full_path.rstrip("?"),
         }
         return render_template(template, **common, money=showing.money, day=showing.day, moment=lambda value: showing.moment(portal, value), **more)
@@ -106,12 +107,16 @@ def _document_pages(face: Blueprint, see: Face) -> None:
 
     @face.get("/crm/type/<int:type_id>/list/")
     def documents(type_id: int) -> str:
+        if type_id in see.portal.processes:
+            return processes.listing(see, type_id, _page_number())
         if type_id not in (INVOICE, QUOTE):
             abort(404)
         return listing(type_id)
 
     @face.get("/crm/type/<int:type_id>/details/<int:item_id>/")
     def card(type_id: int, item_id: int) -> str:
+        if type_id in see.portal.processes:
+            return processes.card(see, type_id, item_id)
         if type_id not in (INVOICE, QUOTE):
             abort(404)
         return _card(see, type_id, item_id)
@@ -160,7 +165,8 @@ def _document_pages(face: Blueprint, see: Face) -> None:
             if not user.can("delete", type_id, item):
                 abort(403)
             portal.crm.delete(type_id, item, Actor(user.id))
-        return see.render("gone.html", "invoices", text=f"{TYPES[type_id].title} deleted.")
+        back = processes.address(type_id) if type_id in portal.processes else "/"
+        return see.render("gone.html", processes.section(type_id), text=f"{portal.crm.types[type_id].title} deleted.", back=back)
 
 
 def _card(see: Face, type_id: int, item_id: int, refusal: str = "") -> str:
@@ -176,7 +182,7 @@ def _card(see: Face, type_id: int, item_id: int, refusal: str = "") -> str:
             "card.html",
             "invoices" if type_id == INVOICE else "quotes",
             type_id=type_id,
-            type_name=TYPES[type_id].title if type_id == INVOICE else "Estimate",
+            type_name=portal.crm.types[type_id].title if type_id == INVOICE else "Estimate",
             item=item or _blank(portal, type_id, user.id),
             line=showing.line(portal, type_id, item) if item else None,
             rows=portal.rows(item_id, type_id),

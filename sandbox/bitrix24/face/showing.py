@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from sandbox.bitrix24.automation import may_stand_on
-from sandbox.bitrix24.fields import COMPANY, CONTACT, INVOICE, TYPES, integer
+from sandbox.bitrix24.fields import COMPANY, CONTACT, QUOTE, integer
 from sandbox.bitrix24.people import User
 from sandbox.bitrix24.portal import Portal
 
@@ -17,7 +17,7 @@ PAGE = 20
 
 @dataclass(frozen=True)
 class Line:
-    """An invoice or estimate in a list."""
+    """An invoice, an estimate or an item of a smart process in a list."""
 
     id: int
     number: str
@@ -75,7 +75,8 @@ def person_name(person: dict[str, Any]) -> str:
 
 
 def line(portal: Portal, type_id: int, item: dict[str, Any]) -> Line:
-    stage = portal.stages(type_id).get(item["stageId"], {"NAME": item["stageId"], "COLOR": "#c9ccd0"})
+    stage_id = item.get("stageId") or ""
+    stage = portal.stages(type_id).get(stage_id, {"NAME": stage_id, "COLOR": "#c9ccd0"})
     user = portal.users.get(item["assignedById"])
     return Line(
         item["id"],
@@ -87,7 +88,7 @@ def line(portal: Portal, type_id: int, item: dict[str, Any]) -> Line:
         money(item.get("opportunity")),
         str(item.get("currencyId") or ""),
         day(item.get("begindate")),
-        day(item.get("closedate") if type_id == INVOICE else item.get("actualDate")),
+        day(item.get("actualDate" if type_id == QUOTE else "closedate")),
         user.full_name if user else "",
         " · ".join(str(value) for _, value in custom_values(portal, type_id, item) if not str(value).startswith("http"))[:60],
     )
@@ -98,18 +99,21 @@ def custom_values(portal: Portal, type_id: int, item: dict[str, Any]) -> list[tu
     found = []
     for one in portal.user_fields.values():
         value = item.get(one["fieldName"])
-        if one["entityId"] == TYPES[type_id].uf_entity and value not in (None, "", []):
-            found.append((str(portal.label(one)), _custom_text(portal, one, value)))
+        if one["entityId"] == portal.crm.types[type_id].uf_entity and value not in (None, "", []):
+            found.append((str(portal.label(one)), custom_text(portal, one, value)))
     return found
 
 
-def _custom_text(portal: Portal, field: dict[str, Any], value: Any) -> str:
+def custom_text(portal: Portal, field: dict[str, Any], value: Any) -> str:
+    """The value of a custom field in words."""
     if isinstance(value, datetime):
         return moment(portal, value)
     if isinstance(value, date):
         return day(value)
     if field["userTypeId"] == "enumeration":
         return next((one["value"] for one in field["enum"] if one["id"] == integer(value)), str(value))
+    if field["userTypeId"] == "money":
+        return str(value).replace("|", " ")
     if field["userTypeId"] == "boolean":
         return "Yes" if value else "No"
     return str(value)
@@ -122,7 +126,7 @@ def documents(portal: Portal, type_id: int, user: User, search: str, stage: str,
     found = []
     for id_ in reversed(table.ids):
         item = table.by_id[id_]
-        if (stage and item["stageId"] != stage) or not user.can("read", type_id, item):
+        if (stage and item.get("stageId") != stage) or not user.can("read", type_id, item):
             continue
         text = f"{item.get('accountNumber') or item.get('quoteNumber') or ''} {item.get('title') or ''} {client_name(portal, item) if needle else ''}"
         if needle in text.casefold():
