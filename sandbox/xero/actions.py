@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.xero import contacts, invoices
-from sandbox.xero.books import Contact, CreditNote, Invoice, Item, Payment, Quote
+from sandbox.xero.books import BILL, Contact, CreditNote, Invoice, Item, Payment, Quote
 from sandbox.xero.contacts import ContactWriter
 from sandbox.xero.credit_notes import CreditNoteWriter
 from sandbox.xero.desk import Desk
@@ -71,6 +71,23 @@ class Actions:
     def create_invoice(self, tenant: str, element: dict[str, Any], user: str = "Olivia Standard") -> Invoice:
         """As somebody types it in; `element` speaks the API's words."""
         return self._work(tenant, user, lambda desk: InvoiceWriter(desk).create(element))
+
+    def create_bill(
+        self,
+        tenant: str,
+        supplier: str,
+        lines: list[dict[str, Any]],
+        number: str = "",
+        day: date | str | None = None,
+        due: date | str | None = None,
+        status: str = "DRAFT",
+        user: str = "Olivia Standard",
+        **more: Any,
+    ) -> Invoice:
+        """A bill as somebody types it in: a supplier by id or name, who is made if nobody has that name, and the number on the supplier's paper."""
+        element: dict[str, Any] = {"Type": BILL, "Contact": {"ContactID": supplier} if is_id(supplier) else {"Name": supplier}, "InvoiceNumber": number}
+        element |= {name: str(value) for name, value in (("Date", day), ("DueDate", due)) if value}
+        return self.create_invoice(tenant, element | {"LineItems": lines, "Status": status} | more, user)
 
     def edit(self, tenant: str, invoice: str, user: str = "Olivia Standard", **changes: Any) -> Invoice:
         """Change fields by their API names, for example `Reference="PO 7"` or `LineItems=[…]`."""

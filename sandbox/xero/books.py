@@ -300,7 +300,9 @@ class Organisation:
     period_lock: date | None = None
     year_lock: date | None = None
     multicurrency: bool = True
+    #: When customers pay, and when suppliers are paid, unless the contact says otherwise.
     sales_terms: dict[str, object] = field(default_factory=dict)
+    bill_terms: dict[str, object] = field(default_factory=dict)
     #: Approved sales invoices and bills a month on the smallest plans (X§6.8); None: no limit.
     approvals: int | None = None
     bill_approvals: int | None = None

@@ -322,7 +322,8 @@ def merge(desk: Desk, loser: Contact, winner: Contact) -> None:
     for quote in [one for one in books.quotes if one.contact_id == loser.id]:
         books.quotes.save(replace(quote, contact_id=winner.id))
     books.contacts.save(replace(loser, status="ARCHIVED", merged_to=winner.id))
-    books.contacts.save(replace(winner, is_customer=winner.is_customer or loser.is_customer, updated=desk.now))
+    customer, supplier = winner.is_customer or loser.is_customer, winner.is_supplier or loser.is_supplier
+    books.contacts.save(replace(winner, is_customer=customer, is_supplier=supplier, updated=desk.now))
     desk.note(winner.id, "Merged", f"Merged with {loser.name}")
     books.tell("CONTACT", "UPDATE", winner.id)
 

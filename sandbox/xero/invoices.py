@@ -149,8 +149,8 @@ class InvoiceWriter:
 
     def _read_texts(self, fields: Fields, invoice: Invoice, fresh: bool) -> None:
         number = fields.text("InvoiceNumber", 255, invoice.number)
-        documents.check_number(fields, "InvoiceNumber", number)
         if invoice.type == SALES:
+            documents.check_number(fields, "InvoiceNumber", number)
             invoice.reference = fields.text("Reference", 255, invoice.reference)
             number = number or invoice.number or self._books.next_number("INV", lambda one: self._holder(SALES, one) is not None)
             holder = self._holder(SALES, number)
@@ -181,7 +181,8 @@ class InvoiceWriter:
 
     def _default_due_date(self, fields: Fields, invoice: Invoice) -> None:
         contact = self._books.contacts[invoice.contact_id]
-        terms = contact.terms.get("Sales" if invoice.type == SALES else "Bills") or self._books.organisation.sales_terms
+        organisation = self._books.organisation
+        terms = contact.terms.get("Sales") or organisation.sales_terms if invoice.type == SALES else contact.terms.get("Bills") or organisation.bill_terms
         if terms and self._desk.is_on("due_date_on_approval", "terms"):
             invoice.due_date = documents.due_by_terms(invoice.date, terms)
         else:

@@ -52,7 +52,7 @@ def render_organisation(desk: Desk) -> dict[str, Any]:
         "Addresses": [],
         "Phones": [],
         "ExternalLinks": [],
-        "PaymentTerms": {"Sales": one.sales_terms} if one.sales_terms else {},
+        "PaymentTerms": {side: terms for side, terms in (("Bills", one.bill_terms), ("Sales", one.sales_terms)) if terms},
     }
     if one.period_lock is not None:
         shown["PeriodLockDate"] = ms_date(one.period_lock)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox.xero.world import World
 
 ACTS = (
-    "create_invoice", "edit", "approve", "void", "delete", "add_line", "pay", "unpay", "create_credit_note", "allocate", "edit_quote",
+    "create_invoice", "create_bill", "edit", "approve", "void", "delete", "add_line", "pay", "unpay", "create_credit_note", "allocate", "edit_quote",
     "create_contact", "edit_contact", "archive_contact", "restore_contact", "merge_contacts", "create_item", "archive_account",
     "tax_rate_status", "archive_option", "lock_date", "organisation_set", "disconnect", "set_role", "revoke", "leave", "limits", "fill",
 )  # fmt: skip

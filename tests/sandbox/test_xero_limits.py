@@ -247,6 +247,15 @@ def test_news_are_signed_numbered_and_batched(sandbox: Sandbox, receiver: Receiv
     assert receiver.posts[-1]["lastEventSequence"] == len(receiver.events)
 
 
+def test_news_of_bills_have_the_category_of_invoices(sandbox: Sandbox, receiver: Receiver) -> None:
+    api = Api(sandbox)
+    line = {"Description": "Timber", "UnitAmount": 10, "AccountCode": "300"}
+    made = sandbox.xero.actions.create_bill(api.tenant, "Raumati Roasters", [line], "WM-1", "2026-11-02", "2026-11-22", "AUTHORISED")
+    sandbox.xero.pay(made.id)
+    wanted = [("INVOICE", "CREATE"), ("INVOICE", "UPDATE")]
+    eventually(lambda: [(one["eventCategory"], one["eventType"]) for one in receiver.events if one["resourceId"] == made.id] == wanted)
+
+
 def test_an_organisation_without_connection_sends_nothing(sandbox: Sandbox, receiver: Receiver) -> None:
     sandbox.xero.approve("INV-0002")
     Api(sandbox)
