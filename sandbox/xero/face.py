@@ -39,6 +39,8 @@ STATUS_WORDS = {
     "DELETED": "Deleted",
 }
 PAGE = 50
+#: How many lines the form of a new bill has; more are added to the bill itself.
+BILL_LINES = 2
 
 
 def money(amount: Decimal | None) -> str:
@@ -106,6 +108,8 @@ class Face:
         return [
             (room, "GET", self.invoices),
             (f"{room}/invoices", "GET", self.invoices),
+            (f"{room}/bills/new", "GET", self.new_bill),
+            (f"{room}/bills/new", "POST", self.create_bill),
             (f"{room}/invoices/<id_>", "GET", self.invoice),
             (f"{room}/invoices/<id_>/<act>", "POST", self.invoice_act),
             (f"{room}/quotes/<id_>", "GET", self.quote),
@@ -149,17 +153,35 @@ class Face:
             pages=-(-len(rows) // PAGE), today=_today(room), bills=kind == BILL,
         )  # fmt: skip
 
+    def new_bill(self, room: Room, refused: str = "") -> str:
+        """The form of a bill, with what was typed into it before it was refused."""
+        suppliers = sorted((one.name for one in room.books.contacts if one.status == "ACTIVE"), key=str.casefold)
+        typed = request.form or {"Date": _today(room).isoformat()}
+        return room.shown("bill.html", typed=typed, refused=refused, suppliers=suppliers, places=range(BILL_LINES), **_choices(room))
+
+    def create_bill(self, room: Room) -> Any:
+        """A bill typed in by hand: a draft, waiting for approval, or approved at once."""
+        form = request.form
+        more = {"LineAmountTypes": form.get("LineAmountTypes") or "Exclusive"}
+        lines = [_new_line(f"-{place}") for place in range(BILL_LINES) if form.get(f"Description-{place}") or form.get(f"UnitAmount-{place}")]
+        try:
+            bill = self._actions.create_bill(
+                room.books.tenant_id, form.get("Supplier", "").strip(), lines, form.get("InvoiceNumber", "").strip(), form.get("Date"), form.get("DueDate"),
+                form.get("Status", "DRAFT"), room.user, **more,
+            )  # fmt: skip
+        except Refused as refused:
+            return self.new_bill(room, str(refused)), 400
+        return room.back("invoice", said="Saved", id_=bill.id)
+
     def invoice(self, room: Room, id_: str) -> str:
         invoice = room.books.invoices.get(id_)
         if invoice is None:
             abort(404)
         banks = [one for one in room.books.accounts if (one.type == "BANK" or one.payments) and one.status == "ACTIVE" and one.code]
-        open_accounts = [one for one in room.books.accounts if one.type != "BANK" and not one.system and one.status == "ACTIVE"]
-        rates = [one for one in room.books.tax_rates.values() if one.status == "ACTIVE"]
         return room.shown(
             "invoice.html", invoice=invoice, contact=room.contact(invoice), lines=self._lines(room, invoice), payments=room.books.payments_of(invoice),
             credits=room.books.allocations_of(invoice), notes=list(reversed(room.books.notes.get(invoice.id, []))), banks=banks,
-            accounts=open_accounts, rates=rates, local=_local(room),
+            local=_local(room), **_choices(room),
         )  # fmt: skip
 
     @staticmethod
@@ -194,9 +216,8 @@ class Face:
     def _edit(invoice: Invoice) -> dict[str, Any]:
         """What the form changes; lines only where a description differs."""
         form = request.form
-        changes: dict[str, Any] = {name: form[name] for name in ("Reference", "DueDate", "Date") if name in form}
-        if invoice.type == BILL:
-            changes.pop("Reference", None)
+        name_of_number = "InvoiceNumber" if invoice.type == BILL else "Reference"
+        changes: dict[str, Any] = {name: form[name] for name in (name_of_number, "DueDate", "Date") if name in form}
         texts = {line.id: form.get(f"description-{line.id}", line.description) for line in invoice.lines}
         if any(texts[line.id] != line.description for line in invoice.lines):
             changes["LineItems"] = [{"LineItemID": line.id, "Description": texts[line.id].replace("\r\n", "\n")} for line in invoice.lines]
@@ -294,10 +315,17 @@ class Face:
         return self._try(work, room, "settings", said)
 
 
-def _new_line() -> dict[str, Any]:
+def _new_line(end: str = "") -> dict[str, Any]:
+    """A line out of the fields of the form whose names end so."""
     form = request.form
-    line = {"Description": form.get("Description", ""), "Quantity": form.get("Quantity") or "1", "UnitAmount": form.get("UnitAmount") or "0"}
-    return line | {name: form[name] for name in ("AccountCode", "TaxType") if form.get(name)}
+    line = {"Description": form.get(f"Description{end}", ""), "Quantity": form.get(f"Quantity{end}") or "1", "UnitAmount": form.get(f"UnitAmount{end}") or "0"}
+    return line | {name: form[f"{name}{end}"] for name in ("AccountCode", "TaxType") if form.get(f"{name}{end}")}
+
+
+def _choices(room: Room) -> dict[str, Any]:
+    """What the boxes of a line offer."""
+    accounts = [one for one in room.books.accounts if one.type != "BANK" and not one.system and one.status == "ACTIVE"]
+    return {"accounts": accounts, "rates": [one for one in room.books.tax_rates.values() if one.status == "ACTIVE"]}
 
 
 def _today(room: Room) -> date:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -35,7 +36,11 @@ def invoice_path(sandbox: Sandbox, number: str) -> str:
     return f"{ROOM}/invoices/{invoice.id}"
 
 
-PAGES = ["/", "/face/levers", *(f"{ROOM}/{page}" for page in ("invoices?tab=payment", "invoices?kind=bills", "contacts", "items", "others", "settings"))]
+PAGES = [
+    "/",
+    "/face/levers",
+    *(f"{ROOM}/{page}" for page in ("invoices?tab=payment", "invoices?kind=bills", "bills/new", "contacts", "items", "others", "settings")),
+]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -70,6 +75,55 @@ def test_an_invoice_is_edited(sandbox: Sandbox) -> None:
     assert [one.description for one in changed.lines] == ["Other words", "Delivery, metropolitan", "Extra"]
     assert [one.id for one in changed.lines[:2]] == [one.id for one in own.lines]
     assert "Edited" in open_page(sandbox, path)
+
+
+BILL_FORM = {
+    "Supplier": "Raumati Roasters", "InvoiceNumber": "№ 17/26", "Date": "2026-11-02", "DueDate": "2026-11-22", "LineAmountTypes": "Inclusive",
+    "Description-0": "Coffee beans", "Quantity-0": "2", "UnitAmount-0": "23", "AccountCode-0": "300", "TaxType-0": "INPUT2",
+    "Description-1": "Freight", "Quantity-1": "1", "UnitAmount-1": "11.50", "AccountCode-1": "425", "TaxType-1": "",
+}  # fmt: skip
+
+
+def test_a_bill_is_typed_in_approved_paid_and_listed(sandbox: Sandbox) -> None:
+    page = press(sandbox, f"{ROOM}/bills/new", **BILL_FORM, Status="DRAFT")
+    assert "Bill № 17/26</h1>" in page
+    bill = sandbox.xero.invoice("№ 17/26")
+    assert bill is not None
+    supplier = sandbox.xero.contact_by_name("Raumati Roasters")
+    assert supplier is not None
+    assert (bill.type, bill.status, bill.total, bill.total_tax, supplier.is_supplier) == ("ACCPAY", "DRAFT", Decimal("57.50"), Decimal("7.50"), True)
+    path = f"{ROOM}/invoices/{bill.id}"
+    assert "Saved" in press(sandbox, f"{path}/edit", InvoiceNumber="17/26", DueDate="2026-12-24")
+    assert "Make a payment" in press(sandbox, f"{path}/approve")
+    assert "Paid</span>" in press(sandbox, f"{path}/pay")
+    listed = open_page(sandbox, f"{ROOM}/invoices?kind=bills&tab=paid")
+    assert "17/26" in listed
+    assert "Raumati Roasters" in listed
+    assert "17/26" not in open_page(sandbox, f"{ROOM}/invoices")
+
+
+def test_a_bill_is_approved_at_once_and_voided(sandbox: Sandbox) -> None:
+    path = f"{ROOM}/bills/new"
+    for _ in range(2):
+        assert "Awaiting payment" in press(sandbox, path, **BILL_FORM | {"InvoiceNumber": "A-1"}, Status="AUTHORISED")
+    twins = [one for one in sandbox.xero.invoices() if one.number == "A-1"]
+    assert len(twins) == 2
+    assert "Voided" in press(sandbox, f"{ROOM}/invoices/{twins[0].id}/void")
+
+
+def test_a_bill_that_is_refused_keeps_what_was_typed(sandbox: Sandbox) -> None:
+    wrong = BILL_FORM | {"AccountCode-0": "", "Status": "AUTHORISED"}
+    answer = requests.post(f"{sandbox.settings.xero_url}{ROOM}/bills/new", data=wrong, timeout=10)
+    assert answer.status_code == 400
+    for kept in (
+        "Account code or ID must be specified",
+        'value="№ 17/26"',
+        'value="Coffee beans"',
+        '<option value="425" selected>',
+        '<option value="Inclusive" selected>',
+    ):
+        assert kept in answer.text, kept
+    assert sandbox.xero.invoice("№ 17/26") is None
 
 
 def test_contacts_are_archived_restored_and_merged(sandbox: Sandbox) -> None:
@@ -127,6 +181,7 @@ def test_other_processes_act_and_look(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("act", "more"),
     [
+        ("create_bill", {"supplier": "Orchard House Furniture Ltd", "lines": [{"Description": "Timber", "UnitAmount": "10"}], "number": "WM-5521"}),
         ("approve", {"invoice": "INV-0002"}),
         ("delete", {"invoice": "INV-0002"}),
         ("edit", {"invoice": "INV-0002", "Reference": "x"}),
