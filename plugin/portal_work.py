@@ -16,7 +16,7 @@ from plugin.bitrix24 import documents, people
 from plugin.domain.problems import LATER, Problem
 from plugin.domain.settings import Settings
 from plugin.domain.statuses import next_stage
-from plugin.kinds import INVOICE, Kind, crm_id_of, kind_of
+from plugin.kinds import BILL, INVOICE, Kind, crm_id_of, kind_of, of_portal
 from plugin.limits import process_name
 from plugin.models import Batch, Bitrix24Login, Job, Link, Organisation, Portal
 from plugin.portals import current_settings
@@ -179,22 +179,31 @@ def _bring(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[i
 def _write_back(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Problem | None]:
     """Number, link, status and amounts into the CRM's own fields, and the stage that the map says; one update per document."""
     rest = service_rest(services, portal_id)
-    by_kind: dict[Kind, list[Job]] = {}
+    context = _Context(services, portal_id)
+    together: dict[tuple[Kind, int | None], list[Job]] = {}
     for job in claimed:
-        by_kind.setdefault(kind_of(job.subject), []).append(job)
+        together.setdefault((kind_of(job.subject), job.organisation_id), []).append(job)
     done: dict[int, Problem | None] = {}
-    for kind, of_kind in by_kind.items():
-        done |= _write_back_kind(services, rest, portal_id, kind, of_kind)
+    for (kind, organisation_id), some in together.items():
+        if kind is not BILL:
+            done |= _write_back_kind(context, rest, kind, some)
+            continue
+        try:
+            done |= _write_back_kind(context, rest, context.bills(organisation_id), some)
+        except Problem as problem:
+            if problem.retry.kind != "never":
+                raise
+            done |= {job.id: problem for job in some}  # their smart process has gone; that stops no invoice
     return done
 
 
-def _write_back_kind(services: Services, rest: PortalRest, portal_id: int, kind: Kind, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+def _write_back_kind(context: _Context, rest: PortalRest, kind: Kind, claimed: Sequence[Job]) -> dict[int, Problem | None]:
+    services, portal_id = context.services, context.portal_id
     plans: list[_Plan] = []
     done: dict[int, Problem | None] = {}
     links = _links(services, portal_id, claimed)
     wanted = [link.crm_id for job in claimed if (link := links.get(job.id)) is not None]
     current = documents.current_states(rest, kind.crm, wanted) if wanted else {}
-    context = _Context(services, portal_id)
     for job in claimed:
         link = links.get(job.id)
         plan = _of_problem(context, job) if link is None else _of_link(context, job, link, current)
@@ -256,8 +265,10 @@ def _without_repeated_lines(rest: PortalRest, kind: Kind, plans: list[_Plan]) ->
 
 def _links(services: Services, portal_id: int, claimed: Sequence[Job]) -> dict[int, Link]:
     ids = {job.id: int((job.payload or {})["link"]) for job in claimed if (job.payload or {}).get("link")}
+    # A bill whose place was left: its number names something else in the new one. The place was read before this.
+    followed = or_(Link.crm_kind != BILL.name, Link.ended_at.is_(None))
     with services.db.reading() as session:
-        found = {link.id: link for link in session.scalars(select(Link).where(Link.id.in_(set(ids.values())), Link.portal_id == portal_id))}
+        found = {link.id: link for link in session.scalars(select(Link).where(Link.id.in_(set(ids.values())), Link.portal_id == portal_id, followed))}
     return {job_id: found[link_id] for job_id, link_id in ids.items() if link_id in found}
 
 
@@ -285,6 +296,11 @@ class _Context:
                 settings = current_settings(session, self.portal_id, organisation_id)
                 self._known[organisation_id] = (settings, session.get_one(Organisation, organisation_id))
         return self._known[organisation_id]
+
+    def bills(self, organisation_id: int | None) -> Kind:
+        """Bills as this portal keeps them now."""
+        held = self.of(organisation_id)[0] if organisation_id is not None else None
+        return of_portal(BILL, held[1]) if held is not None else BILL
 
     def name(self, user_id: int | None) -> str:
         if user_id is not None and user_id not in self._names:

@@ -15,6 +15,7 @@ from plugin.domain import ledger
 from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, RECONNECT, Problem
 from plugin.domain.settings import Settings
+from plugin.kinds import BILL, Kind, of_portal
 from plugin.models import Base, Connection, Organisation, Portal, SettingsVersion, SetUp
 
 
@@ -75,6 +76,13 @@ def change_settings(tx: Transaction, visitor: Visitor, organisation_id: int, now
     if draft is not None and draft.draft:
         draft.draft = {**draft.draft, **{name: value for name, value in changed.to_json().items() if name in changes}}
     return True
+
+
+def portal_kind(session: Session, portal_id: int, kind: Kind) -> Kind:
+    """A kind of document as this portal keeps it now; BILL itself where it keeps no bills."""
+    live = live_connection(session, portal_id) if kind is BILL else None
+    held = current_settings(session, portal_id, live.organisation_id) if live is not None else None
+    return of_portal(kind, held[1]) if held is not None else kind
 
 
 def ready(session: Session, portal_id: int) -> Ready:

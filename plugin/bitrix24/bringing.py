@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
 from plugin.bitrix24.client import Command, Rest
 from plugin.bitrix24.fields import BY_SHORT, Value, encoded
-from plugin.bitrix24.kinds import INVOICE
+from plugin.bitrix24.kinds import INVOICE, CrmKind
 from plugin.bitrix24.packing import groups, rows_under
 from plugin.bitrix24.shapes import COMPANY, CONTACT
 from plugin.bitrix24.values import amount, ident, text
@@ -24,16 +24,18 @@ ORIGINATOR = "XERO"
 #: Imports of one request; the answers share its sixty seconds (B§4.2).
 TOGETHER = 15
 REQUISITE = 8
+#: A type of company and of contact that every portal begins with (B§8.3, §8.4).
+SUPPLIER = "SUPPLIER"
 Day = date  # the type, inside a class that has a field of that name
 
 
 @dataclass(frozen=True)
-class NewInvoice:
-    """A smart invoice to be made under the mark of its document in Xero."""
+class NewDocument:
+    """An invoice or bill to be made under the mark of its document in Xero."""
 
     xero_id: str
     title: str
-    number: str  # "" lets the portal number it
+    number: str  # "" lets the portal number it; a bill has none
     stage_id: str
     date: Day | None
     due_date: Day | None
@@ -58,11 +60,12 @@ class NewCustomer:
     addresses: tuple[Address, ...] = ()
     tax_number: str = ""
     company_number: str = ""
+    supplier: bool = False  # met as one; customers are what Bitrix24 takes a new company for
 
 
-def marked_invoices(rest: Rest, xero_ids: Iterable[str]) -> dict[str, int]:
-    """Invoices that carry the mark of one of these documents: XeroID → id, the oldest where somebody copied one."""
-    return _marked(rest, INVOICE.type_id, "xmlId", {}, xero_ids)
+def marked(rest: Rest, kind: CrmKind, xero_ids: Iterable[str]) -> dict[str, int]:
+    """Documents that carry the mark of one of these in Xero: XeroID → id, the oldest where somebody copied one."""
+    return _marked(rest, kind.type_id, "xmlId", {}, xero_ids)
 
 
 def marked_customers(rest: Rest, kind: Kind, xero_ids: Iterable[str]) -> dict[str, int]:
@@ -104,16 +107,16 @@ def named_customers(rest: Rest, kind: Kind, name: str, first_name: str = "", las
     return [number for row in rows_under(rest.call("crm.item.list", params), "items") if (number := ident(row.get("id")))]
 
 
-def import_invoices(rest: Rest, wanted: Sequence[NewInvoice]) -> dict[str, int | Problem]:
+def import_documents(rest: Rest, kind: CrmKind, wanted: Sequence[NewDocument]) -> dict[str, int | Problem]:
     """Make them; each by itself is made or refused. A taken number costs only the number: the portal then numbers the invoice."""
-    made = _import(rest, {one.xero_id: _invoice_command(one) for one in wanted})
+    made = _import(rest, {one.xero_id: _document_command(kind, one) for one in wanted})
     numbered = [one for one in wanted if one.number and isinstance(problem := made[one.xero_id], Problem) and problem.code == "bitrix24.field_invalid"]
     # The number may be taken by this very document, if somebody else's import of it came to its end meanwhile.
-    there = marked_invoices(rest, [one.xero_id for one in numbered]) if numbered else {}
-    return made | there | _import(rest, {one.xero_id: _invoice_command(one, with_number=False) for one in numbered if one.xero_id not in there})
+    there = marked(rest, kind, [one.xero_id for one in numbered]) if numbered else {}
+    return made | there | _import(rest, {one.xero_id: _document_command(kind, one, with_number=False) for one in numbered if one.xero_id not in there})
 
 
-def _invoice_command(one: NewInvoice, with_number: bool = True) -> Command:
+def _document_command(kind: CrmKind, one: NewDocument, with_number: bool = True) -> Command:
     fields: dict[str, Any] = {
         "title": one.title,
         "xmlId": one.xero_id,
@@ -125,18 +128,18 @@ def _invoice_command(one: NewInvoice, with_number: bool = True) -> Command:
         "contactId": one.contact_id or "",
         "mycompanyId": one.seller_id or "",
         "currencyId": one.currency,
-        **encoded(INVOICE, one.fields),
+        **encoded(kind, one.fields),
     }
     given = {name: value for name, value in fields.items() if value != ""}
-    return "crm.item.import", {"entityTypeId": INVOICE.type_id, "useOriginalUfNames": "Y", "fields": {**given, "isManualOpportunity": "N"}}
+    return "crm.item.import", {"entityTypeId": kind.type_id, "useOriginalUfNames": "Y", "fields": {**given, "isManualOpportunity": "N"}}
 
 
-def set_rows(rest: Rest, rows: Mapping[int, Sequence[NewRow]]) -> dict[int, Problem]:
-    """The rows of these invoices are exactly these; the total follows from them. Safe to repeat. Returns what was refused."""
+def set_rows(rest: Rest, kind: CrmKind, rows: Mapping[int, Sequence[NewRow]]) -> dict[int, Problem]:
+    """The rows of these documents are exactly these; the total follows from them. Safe to repeat. Returns what was refused."""
     refused: dict[int, Problem] = {}
     for group in groups(((id_, some) for id_, some in rows.items() if some), TOGETHER):
         commands = {
-            f"r{id_}": ("crm.item.productrow.set", {"ownerType": INVOICE.owner_type, "ownerId": id_, "productRows": [_row(one) for one in some]})
+            f"r{id_}": ("crm.item.productrow.set", {"ownerType": kind.owner_type, "ownerId": id_, "productRows": [_row(one) for one in some]})
             for id_, some in group
         }
         reply = rest.batch(commands)
@@ -150,29 +153,33 @@ def _row(one: NewRow) -> dict[str, Any]:
     return {"productId": 0, "productName": one.name, "price": one.price, "quantity": one.quantity, "taxRate": rate, "taxIncluded": "Y"}
 
 
-def totals(rest: Rest, ids: Iterable[int]) -> dict[int, Decimal]:
+def totals(rest: Rest, kind: CrmKind, ids: Iterable[int]) -> dict[int, Decimal]:
     """What the CRM makes of them."""
     found: dict[int, Decimal] = {}
     for group in groups(dict.fromkeys(ids)):
-        params = {"entityTypeId": INVOICE.type_id, "select": ["id", "opportunity"], "filter": {"@id": group}, "order": {"id": "ASC"}, "start": -1}
+        params = {"entityTypeId": kind.type_id, "select": ["id", "opportunity"], "filter": {"@id": group}, "order": {"id": "ASC"}, "start": -1}
         found |= {ident(row.get("id")) or 0: amount(row.get("opportunity")) for row in rows_under(rest.call("crm.item.list", params), "items")}
     return found
 
 
-def fix_total(rest: Rest, id_: int, total: Decimal) -> None:
+def fix_total(rest: Rest, kind: CrmKind, id_: int, total: Decimal) -> None:
     """The total as Xero has it, whatever the rows add up to."""
-    rest.call("crm.item.update", {"entityTypeId": INVOICE.type_id, "id": id_, "fields": {"isManualOpportunity": "Y", "opportunity": total}})
+    rest.call("crm.item.update", {"entityTypeId": kind.type_id, "id": id_, "fields": {"isManualOpportunity": "Y", "opportunity": total}})
 
 
 def import_customers(rest: Rest, wanted: Sequence[NewCustomer]) -> dict[str, int | Problem]:
-    """Make them; each by itself is made or refused."""
-    return _import(rest, {one.xero_id: _customer_command(one) for one in wanted})
+    """Make them; each by itself is made or refused. A portal that has removed the type "supplier" gets them without."""
+    made = _import(rest, {one.xero_id: _customer_command(one) for one in wanted})
+    plain = [one for one in wanted if one.supplier and isinstance(problem := made[one.xero_id], Problem) and problem.code == "bitrix24.field_invalid"]
+    return made | _import(rest, {one.xero_id: _customer_command(replace(one, supplier=False)) for one in plain})
 
 
 def _customer_command(one: NewCustomer) -> Command:
     """Telephones and e-mail go under their old keys, as only these methods take them (B§8.4)."""
     named = {"title": one.name} if one.kind == "company" else {"name": one.first_name or one.name, "lastName": one.last_name}
     fields: dict[str, Any] = {**named, "originatorId": ORIGINATOR, "originId": one.xero_id}
+    if one.supplier:
+        fields["typeId"] = SUPPLIER
     if one.phones:
         fields["PHONE"] = [{"VALUE": number, "VALUE_TYPE": kind} for kind, number in one.phones]
     if one.email:

@@ -106,6 +106,7 @@ TABLE: Mapping[str, tuple[str, Retry]] = {
     "crm_field_error_value_not_valid": ("bitrix24.field_invalid", NEVER),
     "create_dynamic_item_restricted": ("bitrix24.plan_restricts", NEVER),
     "update_dynamic_item_restricted": ("bitrix24.plan_restricts", NEVER),
+    "create_dynamic_type_restricted": ("bitrix24.plan_restricts", NEVER),
 }
 
 #: The token may be renewed once for these, and the call repeated (B§3.5, column T).

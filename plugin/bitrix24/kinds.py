@@ -39,3 +39,12 @@ _TOLD = ("xero_synced", "xero_error")
 INVOICE = CrmKind("invoice", 31, "SI", "CRM_SMART_INVOICE", "accountNumber", ("closedate",), (*_SHOWN, *_MONEY, *_TOLD), ("categoryId", "parentId7"))
 #: Valid until is `actualDate`; older cards fill `closedate` only. A quote has no pipelines.
 QUOTE = CrmKind("quote", 7, "Q", "CRM_QUOTE", "quoteNumber", ("actualDate", "closedate"), (*_SHOWN, *_TOLD), ("content", "contentType", "terms", "termsType"))
+
+
+def process(type_id: int, id_: int) -> CrmKind:
+    """Bills in a smart process: stages and items go by its entityTypeId, product rows by `T` and that in hexadecimal, user fields by its `id` (B§8.0).
+
+    It has no field for a number: people call a bill by its title.
+    """
+    fields = (*(short for short in _SHOWN if short != "xero_sending"), *_MONEY, *_TOLD)
+    return CrmKind("bill", type_id, f"T{type_id:x}", f"CRM_{id_}", "title", ("closedate",), fields, ("categoryId",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,8 +16,8 @@ from plugin.bitrix24.values import ident, names, optional_amount, text, yes
 from plugin.domain.crm import Stage
 from plugin.domain.problems import Problem
 
-#: What a portal without smart invoices answers (B§14.53).
-NO_INVOICES = ("bitrix24.type_not_supported", "bitrix24.not_found")
+#: What a portal answers about a type that it does not have: smart invoices switched off (B§14.53), a smart process deleted.
+UNKNOWN_TYPE = ("bitrix24.type_not_supported", "bitrix24.not_found")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def pipelines(rest: Rest) -> tuple[Stage, ...]:
     for part in chunks(commands):
         reply = rest.batch(part)
         for category in (row for row in categories if f"c{row['id']}" in part):
-            stages += [_stage(row, category) for row in _rows_of(reply, f"c{category['id']}", "")]
+            stages += [stage_of(row, category) for row in _rows_of(reply, f"c{category['id']}", "")]
     return tuple(stages)
 
 
@@ -69,7 +69,7 @@ def quote_stages(rest: Rest) -> tuple[Stage, ...]:
             raise
         return ()
     rows = [row for row in rows_under(reply, "") if text(row.get("ENTITY_ID")) == "QUOTE_STATUS"]
-    return tuple(replace(_stage(_with_extra(row), {}), kind=QUOTE.name) for row in rows)
+    return tuple(stage_of(_with_extra(row), {}, QUOTE.name) for row in rows)
 
 
 def _with_extra(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -86,7 +86,7 @@ def _categories(rest: Rest) -> list[Mapping[str, Any]]:
     try:
         return rows_under(rest.call("crm.category.list", {"entityTypeId": INVOICE.type_id}), "categories")
     except Problem as problem:
-        if problem.code in NO_INVOICES:
+        if problem.code in UNKNOWN_TYPE:
             raise Problem("bitrix24.no_smart_invoices") from problem
         raise
 
@@ -95,7 +95,7 @@ def _stage_list(category_id: Any) -> dict[str, Any]:
     return {"filter": {"ENTITY_ID": f"SMART_INVOICE_STAGE_{category_id}"}, "order": {"SORT": "ASC"}}
 
 
-def _stage(row: Mapping[str, Any], category: Mapping[str, Any]) -> Stage:
+def stage_of(row: Mapping[str, Any], category: Mapping[str, Any], kind: str = INVOICE.name) -> Stage:
     """SEMANTICS of a stage in progress is null or P; the letter P inside an id means "paid" (B§8.5)."""
     semantics = text(row.get("SEMANTICS"))
     return Stage(
@@ -107,6 +107,7 @@ def _stage(row: Mapping[str, Any], category: Mapping[str, Any]) -> Stage:
         category_id=ident(category.get("id")) or 0,
         category_name=text(category.get("name")),
         system=yes(row.get("SYSTEM")),
+        kind=kind,
     )
 
 

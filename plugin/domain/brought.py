@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from plugin.domain.crm import Stage
 from plugin.domain.ledger import Contact, Document, Line
 from plugin.domain.matching import normalise_name
 from plugin.domain.money import ZERO, plain, round2
 from plugin.domain.settings import Settings
+from plugin.domain.statuses import APPROVAL_NAMES, OVERDUE_NAMES, PART_NAMES, named_stage
 
 NAME_LENGTH = 255
 TITLE_LENGTH = 255
@@ -50,12 +52,39 @@ def total_of(rows: Sequence[NewRow]) -> Decimal:
     return sum((round2(row.price * row.quantity) for row in rows), ZERO)
 
 
-def stage_of(word: str, settings: Settings) -> str:
+def stage_of(word: str, settings: Settings, kind: str = "invoice") -> str:
     """The stage proposed by the map: that of the word, else the first that orders its status, else the CRM's own first one ("")."""
-    if settings.status_to_stage.get(word):
-        return settings.status_to_stage[word]
+    if stage := settings.back(kind).get(word):
+        return stage
     wanted = _STATUS_OF.get(word, "")
-    return next((stage for stage, status in settings.stage_to_status.items() if status and status == wanted), "")
+    return next((stage for stage, status in settings.forward(kind).items() if status and status == wanted), "")
+
+
+def propose_bill_stages(stages: Sequence[Stage]) -> dict[str, str]:
+    """A first map of a bill's statuses to stages, from meaning, names and order, for a person to confirm: word → stage.
+
+    Drafts begin at the first stage, what waits for its payment stands in the last one in progress, and what waits for approval between them.
+    """
+    every = sorted(stages, key=lambda stage: stage.sort)
+    open_stages = [stage for stage in every if not stage.semantics]
+    if not open_stages:
+        return {}
+    between = named_stage(open_stages, APPROVAL_NAMES) or open_stages[1 if len(open_stages) > 2 else 0]
+    later = [stage for stage in open_stages if stage.sort > between.sort and not named_stage([stage], (*OVERDUE_NAMES, *PART_NAMES))]
+    waiting = later[-1] if later else open_stages[-1]
+    won = next((stage for stage in every if stage.semantics == "S"), None)
+    lost = next((stage for stage in every if stage.semantics == "F"), None)
+    found = {
+        "draft": open_stages[0],
+        "submitted": between,
+        "authorised": waiting,
+        "overdue": named_stage(open_stages, OVERDUE_NAMES) or waiting,
+        "part_paid": named_stage(open_stages, PART_NAMES) or waiting,
+        "paid": won,
+        "voided": lost,
+        "deleted": lost,
+    }
+    return {word: stage.id for word, stage in found.items() if stage is not None}
 
 
 def title_of(document: Document) -> str:

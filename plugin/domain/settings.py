@@ -12,6 +12,7 @@ from plugin.domain.money import plain
 
 STATUS_WORDS = ("draft", "submitted", "authorised", "sent", "overdue", "part_paid", "paid", "voided", "deleted")
 STAGE_STATUSES = ("DRAFT", "SUBMITTED", "AUTHORISED", "VOIDED", "")
+BILL_WORDS = ("draft", "submitted", "authorised", "overdue", "part_paid", "paid", "voided", "deleted")
 QUOTE_WORDS = ("draft", "sent", "accepted", "declined", "invoiced", "deleted")
 QUOTE_STATUSES = ("DRAFT", "SENT", "ACCEPTED", "DECLINED", "INVOICED", "DELETED", "")
 
@@ -50,6 +51,10 @@ class Settings:
     automatic: Literal["off", "stage", "new"] = "off"
     automatic_stage: str = ""
     bring_documents: bool = False  # sales invoices made in Xero appear in the CRM
+    bring_bills: bool = False  # bills made in Xero appear in a smart process of the CRM
+    bills_type: int = 0  # its entityTypeId, and its id; 0 = none chosen
+    bills_process: int = 0
+    bill_status_to_stage: dict[str, str] = field(default_factory=dict)
     bring_contacts: bool = False
     bring_contacts_from: str = ""  # the moment (ISO, UTC) that was switched on
     #: Since when documents go by themselves in this way; nothing made, or moved, before goes (to the second, as Bitrix24 counts).
@@ -68,12 +73,12 @@ class Settings:
         return cls(**{name: _read(name, value) for name, value in stored.items() if name in known and value is not None})
 
     def forward(self, kind: str) -> dict[str, str]:
-        """Which status each stage of this kind of document orders."""
-        return self.quote_stage_to_status if kind == "quote" else self.stage_to_status
+        """Which status each stage of this kind of document orders; a bill's orders none."""
+        return {"quote": self.quote_stage_to_status, "bill": {}}.get(kind, self.stage_to_status)
 
     def back(self, kind: str) -> dict[str, str]:
         """Which stage each status word of this kind of document leads to; absent: leave the stage as it is."""
-        return self.quote_status_to_stage if kind == "quote" else self.status_to_stage
+        return {"quote": self.quote_status_to_stage, "bill": self.bill_status_to_stage}.get(kind, self.status_to_stage)
 
     def status_for(self, stage_id: str, kind: str = "invoice") -> str:
         """The status ordered by a stage; default draft (FEATURES: Status in Xero?)."""

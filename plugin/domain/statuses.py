@@ -57,7 +57,7 @@ def status_word(document: Document, today: date) -> str:
         return "part_paid"
     if document.due_date and document.due_date < today:
         return "overdue"
-    return "sent" if document.sent else "authorised"
+    return "sent" if document.sent and document.type != "ACCPAY" else "authorised"
 
 
 def next_stage(word: str, current_stage: str, settings: Settings, *, was: str = "", kind: str = "invoice") -> str | None:
@@ -75,9 +75,9 @@ def next_stage(word: str, current_stage: str, settings: Settings, *, was: str = 
 
 
 _SENT_NAMES = ("sent", "issued", "awaiting payment", "invoiced", "отправлен", "выставлен", "отослан", "versendet", "gesendet", "enviad", "envoy", "inviat")
-_APPROVAL_NAMES = ("approval", "submitted", "review", "согласован", "утвержд", "genehmig", "aprob", "approb")
-_OVERDUE_NAMES = ("overdue", "past due", "late", "просроч", "überfällig", "vencid", "en retard", "scadut")
-_PART_NAMES = ("part paid", "part-paid", "partially", "partly", "partial", "частичн", "teilweise", "teilbezahlt", "parcial", "partiel", "parzial")
+APPROVAL_NAMES = ("approval", "submitted", "review", "согласован", "утвержд", "genehmig", "aprob", "approb")
+OVERDUE_NAMES = ("overdue", "past due", "late", "просроч", "überfällig", "vencid", "en retard", "scadut")
+PART_NAMES = ("part paid", "part-paid", "partially", "partly", "partial", "частичн", "teilweise", "teilbezahlt", "parcial", "partiel", "parzial")
 
 
 def propose_stages(stages: Sequence[Stage]) -> tuple[dict[str, str], dict[str, str]]:
@@ -89,7 +89,7 @@ def propose_stages(stages: Sequence[Stage]) -> tuple[dict[str, str], dict[str, s
     ordered = sorted(stages, key=lambda stage: stage.sort)
     open_stages = [stage for stage in ordered if not stage.semantics]
     sent = _sent_stage(open_stages)
-    overdue, part_paid = named_stage(open_stages, _OVERDUE_NAMES), named_stage(open_stages, _PART_NAMES)
+    overdue, part_paid = named_stage(open_stages, OVERDUE_NAMES), named_stage(open_stages, PART_NAMES)
     forward = {stage.id: _status_of(stage, sent) for stage in ordered}
     won = next((stage for stage in ordered if stage.semantics == "S"), None)
     lost = next((stage for stage in ordered if stage.semantics == "F"), None)
@@ -102,9 +102,9 @@ def _status_of(stage: Stage, sent: Stage | None) -> str:
         return ""
     if stage.semantics == "S" or (sent and stage.sort >= sent.sort):
         return "AUTHORISED"
-    if named_stage([stage], (*_OVERDUE_NAMES, *_PART_NAMES)):
+    if named_stage([stage], (*OVERDUE_NAMES, *PART_NAMES)):
         return "AUTHORISED"
-    return "SUBMITTED" if named_stage([stage], _APPROVAL_NAMES) else "DRAFT"
+    return "SUBMITTED" if named_stage([stage], APPROVAL_NAMES) else "DRAFT"
 
 
 def _sent_stage(open_stages: Sequence[Stage]) -> Stage | None:

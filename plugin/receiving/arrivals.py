@@ -21,28 +21,35 @@ from plugin.models import IMPORTED, Arrival, Call, Connection, DirectoryEntry, J
 from plugin.portals import current_settings, ensure_row
 from plugin.sending.flight import Flight
 
-INVOICE, CONTACT = "invoice", "contact"
+INVOICE, BILL, CONTACT = "invoice", "bill", "contact"
 #: In the Url of every document that was sent from a CRM, whichever (RULES 11).
 _FROM_A_CRM = "/crm/type/31/details/"
+#: Which kind a document of Xero is here.
+_TYPES = {"ACCREC": INVOICE, "ACCPAY": BILL}
 SUBJECT = "arrivals"
 CHUNK = 500
 
 
 def consider_documents(flight: Flight, brought: Sequence[Document]) -> None:
-    """Note the sales invoices among these that nobody sent, for each portal that wants them."""
-    made_there = [one for one in brought if one.type == "ACCREC" and one.status not in GONE and _FROM_A_CRM not in one.url]
+    """Note the sales invoices and bills among these that nobody sent, for each portal that wants them."""
+    made_there = [one for one in brought if one.type in _TYPES and one.status not in GONE and _FROM_A_CRM not in one.url]
     if not made_there:
         return
     with flight.services.db.transaction() as tx:
         leases.check(tx, flight.lease, flight.fence)
         for portal_id, settings in _portals(tx, flight.books.organisation_id):
-            if settings.bring_documents:
-                _note(flight, tx, portal_id, INVOICE, [one.id for one in made_there if not_before(settings, one)])
+            for kind in wanted_kinds(settings):
+                _note(flight, tx, portal_id, kind, [one.id for one in made_there if _TYPES[one.type] == kind and not_before(settings, one)])
 
 
 def anybody_wants_documents(session: Session, organisation_id: int) -> bool:
-    """Has some portal switched on that invoices made in Xero appear in it?"""
-    return any(settings.bring_documents for _, settings in _portals(session, organisation_id))
+    """Has some portal switched on that invoices or bills made in Xero appear in it?"""
+    return any(wanted_kinds(settings) for _, settings in _portals(session, organisation_id))
+
+
+def wanted_kinds(settings: Settings) -> tuple[str, ...]:
+    """Kinds of document that this portal wants to be brought; bills only into a place that it has chosen."""
+    return (*((INVOICE,) if settings.bring_documents else ()), *((BILL,) if settings.bring_bills and settings.bills_type else ()))
 
 
 def not_before(settings: Settings, document: Document) -> bool:

@@ -1,8 +1,9 @@
-"""Documents and contacts made in Xero become invoices, companies and people of the portal: read, announce, talk, record (RULES 4, 9, 14).
+"""Documents and contacts made in Xero become invoices, bills, companies and people of the portal: read, announce, talk, record (RULES 4, 9, 14).
 
 What is announced and not recorded was interrupted: when the portal can no longer be at work on it, its mark is looked for before anything is made again.
 
-Problems made here: bring.unsettled, bring.in_flight (later). Of one document: bring.doubtful (number), bring.customer (problem, details), and Bitrix24's own.
+Problems made here: bring.unsettled, bring.in_flight (later). Of one document: bring.doubtful (number), bring.customer (problem, details), bring.no_place,
+and Bitrix24's own.
 Activities: activity.brought (number, total, currency), activity.not_brought (number, problem, details), activity.contact_brought (name).
 """
 
@@ -21,6 +22,7 @@ from plugin.bitrix24 import bringing as crm
 from plugin.bitrix24 import customers, documents
 from plugin.bitrix24.client import Rest
 from plugin.bitrix24.fields import Value
+from plugin.bitrix24.stages import UNKNOWN_TYPE
 from plugin.db import Transaction
 from plugin.domain.brought import is_person, rows_of, stage_of, title_of, total_of
 from plugin.domain.compare import GONE
@@ -30,9 +32,9 @@ from plugin.domain.matching import Candidates, Listed, match_contact, may_link, 
 from plugin.domain.numbers import contact_number
 from plugin.domain.problems import Problem, after
 from plugin.domain.statuses import status_word
-from plugin.kinds import INVOICE
+from plugin.kinds import BILL, INVOICE, Kind, of_portal
 from plugin.models import IMPORTED, Arrival, Link
-from plugin.portals import Ready, ready
+from plugin.portals import Ready, current_settings, ready
 from plugin.receiving import arrivals
 from plugin.sending.record import see, shown_fingerprint, today_of
 from plugin.services import Services
@@ -64,8 +66,9 @@ def bring(services: Services, portal_id: int) -> None:
         raise Problem("bring.in_flight", after(durations.IMPORT_LASTS))
     rest = service_rest(services, portal_id)  # first: where nobody can write to the portal, Xero is asked nothing
     work = _Bringing(services, context, books_of(services, context.connection, "bulk"), rest)
-    work.documents([one for one in noted if one.xero_kind == arrivals.INVOICE])
+    work.documents(INVOICE, [one for one in noted if one.xero_kind == arrivals.INVOICE])
     work.contacts([one for one in noted if one.xero_kind == arrivals.CONTACT])
+    work.bills([one for one in noted if one.xero_kind == arrivals.BILL])
     if more:
         bell = jobs.portal_bell(portal_id)
         with services.db.transaction() as tx:
@@ -88,7 +91,22 @@ class _Bringing:
     books: XeroBooks
     rest: Rest
 
-    def documents(self, noted: Sequence[Arrival]) -> None:
+    def bills(self, noted: Sequence[Arrival]) -> None:
+        """Into the smart process that the portal chose. One that has been deleted since holds up nothing else."""
+        if not self.context.settings.bills_type:
+            return
+        try:
+            self.documents(of_portal(BILL, self.context.settings), noted)
+        except Problem as problem:
+            if problem.code != "bring.no_place":
+                raise
+            stopped = (Arrival.id.in_([one.id for one in noted]), Arrival.state.in_(("wanted", "announced")))
+            refused = {"state": "refused", "problem_code": "bring.no_place", "problem_params": {}, "finished_at": self.services.now()}
+            with self.services.db.transaction() as tx:
+                tx.execute(update(Arrival).where(*stopped).values(**refused).execution_options(synchronize_session=False))
+
+    def documents(self, kind: Kind, noted: Sequence[Arrival]) -> None:
+        """Bring these documents of one kind."""
         by_id = {one.xero_id: one for one in noted}
         found = {one.id: one for one in xero_documents.invoices_by_ids(self.books, by_id)} if by_id else {}
         for xero_id, arrival in by_id.items():
@@ -99,20 +117,30 @@ class _Bringing:
                 found.pop(xero_id, None)
         if not found:
             return
-        made = crm.marked_invoices(self.rest, found)
-        owners = self._customers([one.contact_id for one in found.values()])
-        new = self._without_alike([one for one in found.values() if one.id not in made], by_id)
-        going: list[tuple[Document, crm.NewInvoice]] = []
+        made = self._marked(kind, found)
+        owners = self._customers([one.contact_id for one in found.values()], suppliers=kind.name == BILL.name)
+        new = [one for one in found.values() if one.id not in made]
+        if kind is INVOICE:
+            new = self._without_alike(new, by_id)
+        going: list[tuple[Document, crm.NewDocument]] = []
         for document in new:
             owner = owners.get(document.contact_id)
             if isinstance(owner, tuple):
-                going.append((document, self._invoice(document, owner)))
+                going.append((document, self._new(kind, document, owner)))
             else:
                 self._refuse(
                     by_id[document.id], document, Problem("bring.customer", problem=owner.code if owner else "", details=owner.params if owner else {})
                 )
-        made |= self._import(going, by_id)
-        self._finish([(found[xero_id], crm_id) for xero_id, crm_id in made.items()], by_id)
+        made |= self._import(kind, going, by_id)
+        self._finish(kind, [(found[xero_id], crm_id) for xero_id, crm_id in made.items()], by_id)
+
+    def _marked(self, kind: Kind, found: dict[str, Document]) -> dict[str, int]:
+        try:
+            return crm.marked(self.rest, kind.crm, found)
+        except Problem as problem:
+            if kind is INVOICE or problem.code not in UNKNOWN_TYPE:
+                raise
+            raise Problem("bring.no_place") from problem
 
     def _without_alike(self, new: Sequence[Document], by_id: dict[str, Arrival]) -> list[Document]:
         """What already exists is linked, not repeated (RULES 10): an invoice that names the document or has its number and agrees."""
@@ -124,7 +152,7 @@ class _Bringing:
             if not alike:
                 left.append(document)
             elif (same := self._same(document, alike)) is not None:
-                self._link(by_id[document.id], document, same, "linked")
+                self._link(INVOICE, by_id[document.id], document, same, "linked")
             else:
                 self._refuse(by_id[document.id], document, Problem("bring.doubtful", number=alike[0].number))
         return left
@@ -151,24 +179,24 @@ class _Bringing:
                 return one
         return None
 
-    def _invoice(self, document: Document, owner: Customer) -> crm.NewInvoice:
+    def _new(self, kind: Kind, document: Document, owner: Customer) -> crm.NewDocument:
         settings = self.context.settings
         word = status_word(document, today_of(self.context.organisation, self.services.now()))
         fields: dict[str, Value] = {
             "xero_id": document.id,
             "xero_number": document.number,
             "xero_status": sentences.sentence(f"status.{word}", {}, self.context.portal.lang),
-            "xero_url": xero_documents.deep_link(self.context.organisation.short_code, "invoice", document.id),
+            "xero_url": xero_documents.deep_link(self.context.organisation.short_code, kind.name, document.id),
             "xero_paid": (document.amount_paid + document.amount_credited, document.currency),
             "xero_due": (document.amount_due, document.currency),
             "xero_paid_on": document.fully_paid_on,
             "xero_synced": self.services.now(),
         }
-        return crm.NewInvoice(
+        return crm.NewDocument(
             xero_id=document.id,
             title=title_of(document),
-            number=document.number,
-            stage_id=stage_of(word, settings),
+            number=document.number if kind is INVOICE else "",
+            stage_id=stage_of(word, settings, kind.name),
             date=document.date,
             due_date=document.due_date,
             company_id=owner[1] if owner[0] == "company" else None,
@@ -178,11 +206,11 @@ class _Bringing:
             fields={name: value for name, value in fields.items() if value is not None},
         )
 
-    def _import(self, going: Sequence[tuple[Document, crm.NewInvoice]], by_id: dict[str, Arrival]) -> dict[str, int]:
+    def _import(self, kind: Kind, going: Sequence[tuple[Document, crm.NewDocument]], by_id: dict[str, Arrival]) -> dict[str, int]:
         made: dict[str, int] = {}
         for start in range(0, len(going), crm.TOGETHER):
             part = [pair for pair in going[start : start + crm.TOGETHER] if self._announce(by_id[pair[0].id])]
-            outcomes = crm.import_invoices(self.rest, [one for _, one in part]) if part else {}
+            outcomes = crm.import_documents(self.rest, kind.crm, [one for _, one in part]) if part else {}
             for document, _ in part:
                 outcome = outcomes[document.id]
                 if isinstance(outcome, int):
@@ -193,22 +221,22 @@ class _Bringing:
                     raise outcome
         return made
 
-    def _finish(self, made: Sequence[tuple[Document, int]], by_id: dict[str, Arrival]) -> None:
-        """Rows and total, then the link; an invoice found by its mark may have been left without either."""
+    def _finish(self, kind: Kind, made: Sequence[tuple[Document, int]], by_id: dict[str, Arrival]) -> None:
+        """Rows and total, then the link; a document found by its mark may have been left without either."""
         if not made:
             return
         with self.services.db.reading() as session:
             rates = {name: one.rate for name, one in directory.tax_rates(session, self.context.organisation.id).items()}
         rows = {crm_id: rows_of(document, rates) for document, crm_id in made}
-        crm.set_rows(self.rest, {crm_id: some for crm_id, some in rows.items() if total_of(some) >= 0})
-        totals = crm.totals(self.rest, [crm_id for _, crm_id in made])
+        crm.set_rows(self.rest, kind.crm, {crm_id: some for crm_id, some in rows.items() if total_of(some) >= 0})
+        totals = crm.totals(self.rest, kind.crm, [crm_id for _, crm_id in made])
         for document, crm_id in made:
             if totals.get(crm_id, document.total) != document.total:
-                crm.fix_total(self.rest, crm_id, document.total)
-        read = documents.read_documents(self.rest, INVOICE.crm, [crm_id for _, crm_id in made], as_admin=True, details=False).documents
+                crm.fix_total(self.rest, kind.crm, crm_id, document.total)
+        read = documents.read_documents(self.rest, kind.crm, [crm_id for _, crm_id in made], as_admin=True, details=False).documents
         for document, crm_id in made:
             if crm_id in read:
-                self._link(by_id[document.id], document, read[crm_id], IMPORTED)
+                self._link(kind, by_id[document.id], document, read[crm_id], IMPORTED)
             else:
                 self._end(by_id[document.id], "refused")  # somebody deleted it in this moment
 
@@ -226,7 +254,7 @@ class _Bringing:
             else:
                 self._end(arrival, "refused", problem_code=owner.code, problem_params=owner.params)
 
-    def _customers(self, contact_ids: Sequence[str] | dict[str, Arrival]) -> dict[str, Customer | Problem]:
+    def _customers(self, contact_ids: Sequence[str] | dict[str, Arrival], suppliers: bool = False) -> dict[str, Customer | Problem]:
         """Whose each contact is in the CRM: by link, by mark, by its one equal name, else made now (RULES 14)."""
         wanted = [one for one in dict.fromkeys(contact_ids) if one]
         owners: dict[str, Customer | Problem] = {**self._linked(wanted)}
@@ -244,7 +272,7 @@ class _Bringing:
             if isinstance(found, (tuple, Problem)):
                 owners[xero_id] = self._link_customer(xero_id, found, card.contact.name, "matched") if isinstance(found, tuple) else found
             else:
-                new.append(_new_customer(card))
+                new.append(_new_customer(card, suppliers))
         outcomes = crm.import_customers(self.rest, new)
         made = {outcome: one for one in new if isinstance(outcome := outcomes[one.xero_id], int)}
         crm.add_requisites(self.rest, made)
@@ -312,27 +340,30 @@ class _Bringing:
         arrival.announced_at = now
         return True
 
-    def _link(self, arrival: Arrival, document: Document, invoice: Invoice, how: str) -> None:
+    def _link(self, kind: Kind, arrival: Arrival, document: Document, invoice: Invoice, how: str) -> None:
         portal_id, organisation_id, now = self.context.portal.id, self.context.organisation.id, self.services.now()
-        link = Link(portal_id=portal_id, organisation_id=organisation_id, crm_kind="invoice", crm_id=invoice.id, xero_kind="invoice", xero_id=document.id)
+        link = Link(portal_id=portal_id, organisation_id=organisation_id, crm_kind=kind.name, crm_id=invoice.id, xero_kind=kind.name, xero_id=document.id)
         link.how, link.created_at, link.settings_number, link.suffix = how, now, self.context.settings_number, 0
         link.crm_stage, link.crm_updated_at = invoice.stage_id, max(now, invoice.updated_at)
         see(link, document, today_of(self.context.organisation, now))
         link.written = shown_fingerprint(link) if how == IMPORTED else ""
         with self.services.db.transaction() as tx:
-            if arrivals.linked(tx, portal_id, organisation_id, arrivals.INVOICE, document.id):
-                self._set(tx, arrival, "linked", now, crm_kind="invoice", crm_id=invoice.id)
+            if arrivals.linked(tx, portal_id, organisation_id, kind.name, document.id):
+                self._set(tx, arrival, "linked", now, crm_kind=kind.name, crm_id=invoice.id)
                 return
+            if kind.name == BILL.name and not _still_there(tx, self.context, kind):
+                link.ended_at, link.ended_reason = now, "place_left"
             tx.add(link)
             tx.flush()
-            self._set(tx, arrival, "made" if how == IMPORTED else "linked", now, crm_kind="invoice", crm_id=invoice.id)
+            self._set(tx, arrival, "made" if how == IMPORTED else "linked", now, crm_kind=kind.name, crm_id=invoice.id)
             code = "activity.brought" if how == IMPORTED else "activity.linked"
-            who: dict[str, Any] = {"organisation_id": organisation_id, "subject": INVOICE.subject(invoice.id), "xero_id": document.id, "cause": jobs.SWEEP}
-            activity.record(tx, portal_id, code, now, **who, number=document.number, total=str(document.total), currency=document.currency)
+            who: dict[str, Any] = {"organisation_id": organisation_id, "subject": kind.subject(invoice.id), "xero_id": document.id, "cause": jobs.SWEEP}
+            number = document.number if kind is INVOICE else title_of(document)
+            activity.record(tx, portal_id, code, now, **who, number=number, total=str(document.total), currency=document.currency)
             if how != IMPORTED:
                 bell = jobs.portal_bell(portal_id)
                 payload = {"link": link.id, "stage": False}
-                jobs.order(tx, jobs.Order(portal_id, jobs.WRITE_BACK, INVOICE.back_subject(invoice.id), bell, organisation_id, jobs.BULK, None, payload), now)
+                jobs.order(tx, jobs.Order(portal_id, jobs.WRITE_BACK, kind.back_subject(invoice.id), bell, organisation_id, jobs.BULK, None, payload), now)
                 tx.after_commit(lambda: self.services.bells.ring(bell))
 
     def _refuse(self, arrival: Arrival, document: Document, problem: Problem) -> None:
@@ -340,7 +371,7 @@ class _Bringing:
         with self.services.db.transaction() as tx:
             self._set(tx, arrival, "refused", now, problem_code=problem.code, problem_params=problem.params)
             who: dict[str, Any] = {"organisation_id": arrival.organisation_id, "xero_id": document.id}
-            told: dict[str, Any] = {"number": document.number, "problem": problem.code, "details": problem.params}
+            told: dict[str, Any] = {"number": document.number or title_of(document), "problem": problem.code, "details": problem.params}
             activity.record(tx, arrival.portal_id, "activity.not_brought", now, **who, **told)
 
     def _end(self, arrival: Arrival, state: str, **values: object) -> None:
@@ -353,7 +384,13 @@ class _Bringing:
         tx.execute(update(Arrival).where(Arrival.id == arrival.id).values(**given).execution_options(synchronize_session=False))
 
 
-def _new_customer(card: Card) -> crm.NewCustomer:
+def _still_there(tx: Transaction, context: Ready, kind: Kind) -> bool:
+    """Is this still the place that the portal has chosen for its bills?"""
+    held = current_settings(tx, context.portal.id, context.organisation.id)
+    return held is not None and of_portal(BILL, held[1]).crm == kind.crm
+
+
+def _new_customer(card: Card, supplier: bool) -> crm.NewCustomer:
     contact = card.contact
     kind: crm.Kind = "contact" if is_person(contact) else "company"
     return crm.NewCustomer(
@@ -367,4 +404,5 @@ def _new_customer(card: Card) -> crm.NewCustomer:
         card.addresses,
         contact.tax_number,
         card.company_number,
+        supplier,
     )

@@ -13,7 +13,7 @@ from sqlalchemy import Select, exists, select
 
 from plugin import directory, durations, jobs, leases
 from plugin.domain.ledger import Document
-from plugin.kinds import INVOICE, Kind
+from plugin.kinds import INVOICE, Kind, together
 from plugin.models import Connection, Job, Link, Organisation
 from plugin.sending.flight import Flight
 from plugin.sending.record import About, Recorder, Unasked, order_write_back, see, shown_fingerprint, today_of
@@ -91,10 +91,11 @@ def record(flight: Flight, kind: Kind, brought: Sequence[Document]) -> int:
 
 
 def live_links(kind: Kind, organisation_id: int, xero_ids: Sequence[str]) -> Select[Link]:
+    """Links of these documents in every portal that has them, of all kinds that are one collection with this one at Xero."""
     return (
         select(Link)
         .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
-        .where(Link.organisation_id == organisation_id, Link.xero_kind == kind.name, Link.xero_id.in_(xero_ids), Link.ended_at.is_(None))
+        .where(Link.organisation_id == organisation_id, Link.xero_kind.in_(together(kind)), Link.xero_id.in_(xero_ids), Link.ended_at.is_(None))
     )
 
 

@@ -6,7 +6,7 @@ from datetime import date
 
 from sqlalchemy import select
 
-from plugin.kinds import INVOICE
+from plugin.kinds import INVOICE, together
 from plugin.models import Connection, Link, Organisation
 from plugin.receiving.changes import CHUNK, tell
 from plugin.sending.record import Recorder, Unasked, order_write_back, today_of
@@ -43,7 +43,7 @@ def _some(services: Services, organisation_id: int, today: date) -> bool:
             .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
             .where(
                 Link.organisation_id == organisation_id,
-                Link.xero_kind == INVOICE.name,
+                Link.xero_kind.in_(together(INVOICE)),
                 Link.xero_status == "AUTHORISED",
                 Link.xero_word.in_(_BEFORE),
                 Link.due_date < today,

@@ -13,7 +13,7 @@ from plugin.db import Transaction
 from plugin.domain.ledger import Document
 from plugin.domain.matching import follow_merge
 from plugin.domain.problems import Problem
-from plugin.kinds import INVOICE, KINDS, Kind
+from plugin.kinds import INVOICE, KINDS, LINKED, Kind, together
 from plugin.models import Connection, DirectoryEntry, Link
 from plugin.receiving import arrivals, changes, rhythm
 from plugin.sending.flight import Flight
@@ -78,7 +78,7 @@ def _open(flight: Flight) -> None:
         held = session.scalars(
             select(Link.xero_id)
             .join(Connection, (Connection.portal_id == Link.portal_id) & (Connection.organisation_id == Link.organisation_id) & Connection.ended_at.is_(None))
-            .where(Link.organisation_id == organisation_id, Link.xero_kind == INVOICE.name, Link.xero_status.in_(OPEN_STATUSES), Link.ended_at.is_(None))
+            .where(Link.organisation_id == organisation_id, Link.xero_kind.in_(together(INVOICE)), Link.xero_status.in_(OPEN_STATUSES), Link.ended_at.is_(None))
         )
         closed = sorted(set(held) - seen)
     for start in range(0, len(closed), changes.CHUNK):
@@ -158,7 +158,7 @@ def order_readings(flight: Flight, tx: Transaction, xero_ids: set[str]) -> None:
     for link in found:
         jobs.order(
             tx,
-            jobs.Order(link.portal_id, jobs.PULL, INVOICE.subject(link.crm_id), bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP),
+            jobs.Order(link.portal_id, jobs.PULL, LINKED[link.crm_kind].subject(link.crm_id), bell, link.organisation_id, jobs.EVENTS, cause=jobs.SWEEP),
             flight.services.now(),
         )
     if found:

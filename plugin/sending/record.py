@@ -20,7 +20,7 @@ from plugin.domain.drafts import draft_to_json, fingerprint, invoice_fingerprint
 from plugin.domain.ledger import Document, Draft
 from plugin.domain.problems import NEVER, Problem, Retry
 from plugin.domain.statuses import status_word
-from plugin.kinds import INVOICE, KINDS, Kind
+from plugin.kinds import INVOICE, LINKED, Kind
 from plugin.models import Batch, BatchDocument, Bitrix24Login, Followed, Job, Link, Organisation
 from plugin.sending.work import Work, by_portal
 from plugin.services import Services
@@ -185,7 +185,7 @@ def _given(link: Link, column: Any) -> Any:
 def _about(subject: str) -> dict[str, str]:
     """What its sentence is about, where that is no invoice."""
     kind = subject.partition(":")[0]
-    return {"document": kind} if kind in KINDS and kind != INVOICE.name else {}
+    return {"document": kind} if kind in LINKED and kind != INVOICE.name else {}
 
 
 def _text(value: Any) -> str:
@@ -209,7 +209,7 @@ def order_write_back(
     `exported`: it has just come into Xero.
     What Xero told first is timed until the CRM shows it.
     """
-    bell, subject = jobs.portal_bell(link.portal_id), KINDS[link.crm_kind].back_subject(link.crm_id)
+    bell, subject = jobs.portal_bell(link.portal_id), LINKED[link.crm_kind].back_subject(link.crm_id)
     news = job.kind == jobs.PULL and job.cause in (jobs.XERO, jobs.SWEEP)
 
     def made() -> jobs.Order:
@@ -349,7 +349,7 @@ def see(link: Link, document: Document, today: date) -> bool:
     link.amount_due = document.amount_due if owed else None
     link.amount_paid = document.amount_paid + document.amount_credited if owed else None
     link.currency, link.paid_on, link.due_date = document.currency, document.fully_paid_on, document.due_date
-    if was and was != "paid" == link.xero_word and not link.paid_trigger:
+    if was and was != "paid" == link.xero_word and not link.paid_trigger and document.type != "ACCPAY":  # automation hears of sales
         link.paid_trigger = "due"
     return before != facts(link)
 

@@ -3,7 +3,7 @@ and everything about a document that Bitrix24 shows to their own token at that m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,8 +14,9 @@ from plugin.activity import searched
 from plugin.bitrix24 import documents
 from plugin.domain.crm import Visitor
 from plugin.domain.problems import LATER, Problem
-from plugin.kinds import KINDS, crm_id_of
+from plugin.kinds import BILL, KINDS, LINKED, Kind, crm_id_of
 from plugin.models import Activity, Bitrix24Login, Link, Organisation
+from plugin.portals import portal_kind
 from plugin.sentences import codes_saying
 from plugin.services import Services
 from plugin.talking import portal_rest
@@ -137,7 +138,7 @@ def _allowed(services: Services, visitor: Visitor, subjects: Sequence[str]) -> C
 def _subjects(services: Services, visitor: Visitor, document: str) -> list[str]:
     """What a document is called here: by its number on either side, by its id in the CRM, or as we call it ourselves."""
     name, _, number = document.partition(":")
-    if name in KINDS and number.isascii() and number.isdigit():
+    if name in LINKED and number.isascii() and number.isdigit():
         return [document]
     crm_id = int(document) if document.isascii() and document.isdigit() and len(document) < 10 else -1
     with services.db.reading() as session:
@@ -150,7 +151,9 @@ def _subjects(services: Services, visitor: Visitor, document: str) -> list[str]:
 def _rows(session: Session, found: Sequence[Activity]) -> tuple[ActivityRow, ...]:
     ids = {one.organisation_id for one in found if one.organisation_id}
     codes = {one.id: one.short_code for one in session.scalars(select(Organisation).where(Organisation.id.in_(ids)))}
-    return tuple(_row(one, codes.get(one.organisation_id or 0, "")) for one in found)
+    bills = next((one.portal_id for one in found if one.subject.startswith(f"{BILL.name}:")), None)
+    kinds = KINDS if bills is None else {**KINDS, BILL.name: portal_kind(session, bills, BILL)}
+    return tuple(_row(one, codes.get(one.organisation_id or 0, ""), kinds) for one in found)
 
 
 def of_subject(services: Services, visitor: Visitor, subject: str, most: int) -> tuple[ActivityRow, ...]:
@@ -158,12 +161,12 @@ def of_subject(services: Services, visitor: Visitor, subject: str, most: int) ->
     mine = (Activity.portal_id == visitor.portal_id, Activity.subject == subject)
     with services.db.reading() as session:
         found = list(session.scalars(select(Activity).where(*mine).order_by(Activity.id.desc()).limit(most)))
-    return tuple(_row(one, "") for one in found)
+    return tuple(_row(one, "", KINDS) for one in found)
 
 
-def _row(one: Activity, short_code: str) -> ActivityRow:
+def _row(one: Activity, short_code: str, kinds: Mapping[str, Kind]) -> ActivityRow:
     name, _, number = one.subject.partition(":")
-    kind = KINDS.get(name)
+    kind = kinds.get(name)
     paths = {"company": f"/crm/company/details/{number}/", "contact": f"/crm/contact/details/{number}/"}
     path = kind.crm.card(int(number)) if kind is not None else paths.get(name, "")
     url = deep_link(short_code, name if kind is not None else "contact", one.xero_id) if one.xero_id and short_code else ""

@@ -15,14 +15,15 @@ from sqlalchemy import select
 
 from plugin import directory, durations
 from plugin.bitrix24 import customers, documents
+from plugin.bitrix24.stages import UNKNOWN_TYPE
 from plugin.domain.crm import Visitor
 from plugin.domain.drafts import draft_from_json
 from plugin.domain.ledger import Document, Draft
 from plugin.domain.problems import Problem
 from plugin.domain.versions import Versions, versions
-from plugin.kinds import KINDS, Kind
+from plugin.kinds import BILL, KINDS, Kind
 from plugin.models import Job, Link, Organisation
-from plugin.portals import Ready, live_connection, ready
+from plugin.portals import Ready, live_connection, portal_kind, ready
 from plugin.sending import foresee
 from plugin.sending.work import Work
 from plugin.services import Services
@@ -134,17 +135,26 @@ def customer(services: Services, visitor: Visitor, kind: customers.Kind, crm_id:
     rest = portal_rest(services, visitor.portal_id, visitor.user_id, "people", timeout=15)
     rows: list[InvoiceRow] = []
     problem = None
-    for document in KINDS.values():
+    for document in _kinds(services, visitor):
         try:
             narrowed = documents.Narrowed(customer=(kind, crm_id))
             rows += list_invoices.narrowed_rows(services, visitor, rest, document, narrowed, LISTED)
         except Problem as one:
+            if document.name == BILL.name and one.code in ("bitrix24.access_denied", *UNKNOWN_TYPE):
+                continue  # their list is kept from this person, or has gone: then there are none here
             problem = Told(one.code, one.params)
         except NoAnswer:
             problem = Told("bitrix24.no_answer")
     rows.sort(key=lambda one: one.changed_at, reverse=True)
     contact_name, contact_url, connected = _contact(services, visitor, kind, crm_id)
     return CustomerCard(kind, crm_id, name, contact_name, contact_url, connected, tuple(rows[:LISTED]), problem)
+
+
+def _kinds(services: Services, visitor: Visitor) -> list[Kind]:
+    """What a customer's documents may be here: bills too where the portal keeps some."""
+    with services.db.reading() as session:
+        bills = portal_kind(session, visitor.portal_id, BILL)
+    return [*KINDS.values(), *((bills,) if bills is not BILL else ())]
 
 
 def _seen(services: Services, visitor: Visitor, kind: customers.Kind, crm_id: int) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Row, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
-from plugin.bitrix24 import documents
+from plugin.bitrix24 import documents, processes
 from plugin.bitrix24 import stages as bitrix24_stages
 from plugin.domain.crm import Stage, Visitor
 from plugin.domain.problems import Problem
-from plugin.kinds import INVOICE, KINDS, QUOTE, Kind
+from plugin.kinds import BILL, INVOICE, KINDS, QUOTE, Kind
 from plugin.models import Connection, Followed, Job, Link, Organisation, PortalStages, SettingsVersion
 from plugin.services import Services
 from plugin.talking import PortalRest, portal_rest
@@ -50,7 +50,7 @@ def page(services: Services, visitor: Visitor, asked: InvoiceFilter, columns: tu
 
 
 def _kind(problem: Problem) -> str:
-    return "bitrix24.no_smart_invoices" if problem.code in bitrix24_stages.NO_INVOICES else problem.code
+    return "bitrix24.no_smart_invoices" if problem.code in bitrix24_stages.UNKNOWN_TYPE else problem.code
 
 
 def rows(services: Services, visitor: Visitor, kind: Kind, ids: Sequence[int]) -> tuple[InvoiceRow, ...]:
@@ -102,7 +102,7 @@ def may_send(session: Session, visitor: Visitor) -> bool:
 def _rows(
     services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, items: Sequence[documents.ListedDocument], kept: Mapping[str, Stage]
 ) -> tuple[InvoiceRow, ...]:
-    stages = _stages_of(services, visitor, rest, {one.stage_id for one in items}, kept)
+    stages = _stages_of(services, visitor, rest, kind, {one.stage_id for one in items}, kept)
     ids = [one.id for one in items]
     with services.db.reading() as session:
         organisation_id, short_code = session.execute(_BOOKS, {"portal": visitor.portal_id}).one_or_none() or (0, "")
@@ -202,13 +202,15 @@ def _kept_stages(session: Session, portal_id: int) -> dict[str, Stage]:
     return {one["id"]: Stage(**one) for one in kept} if all("kind" in one for one in kept) else {}
 
 
-def _stages_of(services: Services, visitor: Visitor, rest: PortalRest, wanted: set[str], kept: Mapping[str, Stage]) -> Mapping[str, Stage]:
+def _stages_of(services: Services, visitor: Visitor, rest: PortalRest, kind: Kind, wanted: set[str], kept: Mapping[str, Stage]) -> Mapping[str, Stage]:
     """Names and colours of stages, kept per portal; asked for again only when one turns up that is not known."""
     if wanted <= set(kept):
         return kept
-    found = (*bitrix24_stages.pipelines(rest), *bitrix24_stages.quote_stages(rest))
-    keep_stages(services, visitor.portal_id, found)
-    return {one.id: one for one in found}
+    bills = kind.name == BILL.name
+    found = processes.stages(rest, kind.crm.type_id) if bills else (*bitrix24_stages.pipelines(rest), *bitrix24_stages.quote_stages(rest))
+    every = (*found, *(one for one in kept.values() if (one.kind == BILL.name) is not bills))
+    keep_stages(services, visitor.portal_id, every)
+    return {one.id: one for one in every}
 
 
 def keep_stages(services: Services, portal_id: int, stages: Sequence[Stage]) -> None:

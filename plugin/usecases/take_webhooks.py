@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from plugin import directory, inbox, jobs
 from plugin.db import Transaction
-from plugin.kinds import INVOICE
+from plugin.kinds import INVOICE, LINKED
 from plugin.models import Callback, Organisation
 from plugin.receiving import arrivals, changes, rhythm
 from plugin.services import Services
@@ -57,7 +57,7 @@ def _order_readings(tx: Transaction, organisation_id: int, messages: Sequence[Ca
         by_portal: dict[int, list[jobs.Order]] = {}
         for link in tx.scalars(changes.live_links(INVOICE, organisation_id, ids[start : start + CHUNK])):
             linked.add(link.xero_id)
-            order = jobs.Order(link.portal_id, jobs.PULL, INVOICE.subject(link.crm_id), bell, organisation_id, jobs.EVENTS)
+            order = jobs.Order(link.portal_id, jobs.PULL, LINKED[link.crm_kind].subject(link.crm_id), bell, organisation_id, jobs.EVENTS)
             by_portal.setdefault(link.portal_id, []).append(replace(order, cause=jobs.XERO, caused_at=told[link.xero_id]))
         for orders in by_portal.values():
             jobs.order_many(tx, orders, services.now())

@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 
 from plugin import activity, durations, inbox, jobs
 from plugin.bitrix24 import documents, offline, placements
+from plugin.bitrix24.fields import ensure_fields
 from plugin.db import Transaction
+from plugin.domain.problems import Problem
 from plugin.domain.settings import Settings
-from plugin.kinds import INVOICE, KINDS, Kind
+from plugin.kinds import BILL, INVOICE, KINDS, Kind
 from plugin.models import Connection, Link, Portal, Watch
-from plugin.portals import Ready, current_settings, ready
+from plugin.portals import Ready, current_settings, portal_kind, ready
 from plugin.services import Services
 from plugin.talking import PortalRest, service_rest
 from plugin.usecases import take_events
@@ -189,6 +191,7 @@ def bind(services: Services, portal_id: int) -> None:
         portal = session.get_one(Portal, portal_id)
     rest = service_rest(services, portal_id)
     done = placements.ensure_installed(rest, services.config.public_url, portal.lang)
+    _ensure_bill_fields(services, rest)
     way = offline.ensure(rest)
     names = [name for name in done.added if name.isupper()]
     with services.db.transaction() as tx:
@@ -197,6 +200,19 @@ def bind(services: Services, portal_id: int) -> None:
             watch.bound_at, watch.offline = services.now(), way
         if names:
             activity.record(tx, portal_id, "activity.handlers_repaired", services.now(), count=len(names))
+
+
+def _ensure_bill_fields(services: Services, rest: PortalRest) -> None:
+    """Our fields in the smart process for bills; one that has gone is the next bill's problem."""
+    with services.db.reading() as session:
+        kind = portal_kind(session, rest.portal_id, BILL)
+    if kind is BILL:
+        return
+    try:
+        ensure_fields(rest, kind.crm)
+    except Problem as problem:
+        if problem.retry.kind != "never":
+            raise
 
 
 def _remove_forgotten(services: Services, context: Ready, now: datetime) -> None:

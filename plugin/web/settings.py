@@ -113,9 +113,9 @@ def again() -> ResponseReturnValue:
 
 @blueprint.post("/brought")
 def brought() -> ResponseReturnValue:
-    """Switch on or off what is brought from Xero: `documents`, `contacts` (present = yes)."""
-    brought_from_xero.save(services(), visitor(), "documents" in request.form, "contacts" in request.form)
-    return part("setup/brought.html", brought=brought_from_xero.shown(services(), visitor()), saved=True)
+    """Switch on or off what is brought from Xero: `documents`, `bills`, `contacts` (present = yes), `bills_place`, `bill-stage:<word>` (a stage id)."""
+    found = brought_from_xero.save(services(), visitor(), request.form)
+    return part("setup/brought.html", brought=found, saved=found is not None and not found.faults)
 
 
 @blueprint.post("/stages")

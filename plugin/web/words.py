@@ -7,6 +7,7 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
+from plugin.domain.settings import BILL_WORDS
 from plugin.usecases.shown import CallShown
 
 
@@ -200,6 +201,7 @@ WORDS: dict[str, Any] = {
     "ALL": ALL,
     "COLUMN": COLUMN,
     "CHANGED_BY": CHANGED_BY,
+    "BILL_WORDS": BILL_WORDS,
     "STATES": STATES,
     "PERIODS": PERIODS,
     "GROUPS": GROUPS,
