@@ -93,8 +93,6 @@ class _Bringing:
 
     def bills(self, noted: Sequence[Arrival]) -> None:
         """Into the smart process that the portal chose. One that has been deleted since holds up nothing else."""
-        if not self.context.settings.bills_type:
-            return
         try:
             self.documents(of_portal(BILL, self.context.settings), noted)
         except Problem as problem:

@@ -110,7 +110,7 @@ class Partners:
         return "done"
 
     def make_in_xero(self, count: int, seed: int) -> list[str]:
-        """The bookkeeper writes so many invoices to customers old and new. Returns the ids."""
+        """The bookkeeper writes so many invoices and bills, to customers old and new. Returns the ids."""
         chance, made = Random(seed + 2), []
         today = self.xero.clock.now().date()
         for number in range(count):
@@ -120,22 +120,24 @@ class Partners:
                 self.companies.append(name)
             else:
                 name = chance.choice([one.name for one in self.sandbox.xero.contacts() if one.status == "ACTIVE"])
+            kind = chance.choice(("ACCREC", "ACCREC", "ACCPAY"))
             line = {
                 "Description": f"Made in Xero {number}",
                 "Quantity": chance.randint(1, 5),
                 "UnitAmount": chance.choice(("10", "99.95", "0.07")),
-                "AccountCode": "200",
+                "AccountCode": "429" if kind == "ACCPAY" else "200",
             }
-            element = {"Type": "ACCREC", "Contact": {"Name": name}, "Date": today.isoformat(), "DueDate": today.isoformat(), "LineItems": [line]}
+            element = {"Type": kind, "Contact": {"Name": name}, "Date": today.isoformat(), "DueDate": today.isoformat(), "LineItems": [line]}
             made.append(self.sandbox.xero.actions.create_invoice(Xero.HARBOUR, element | {"Status": chance.choice(("DRAFT", "AUTHORISED"))}).id)
         return made
 
     def brought(self, ids: list[str]) -> dict[str, Any]:
         """What the CRM holds under the mark of each of these documents, and which customers it holds twice."""
         found: dict[str, list[dict[str, Any]]] = {one: [] for one in ids}
-        for invoice in self.portal.invoices.values():
-            if str(invoice.get("xmlId") or "").lower() in found:
-                found[str(invoice["xmlId"]).lower()].append({"id": invoice["id"], "total": f"{float(invoice['opportunity']):.2f}"})
+        bills = [one for type_id in self.portal.processes for one in self.portal.items(type_id).values()]
+        for document in (*self.portal.invoices.values(), *bills):
+            if str(document.get("xmlId") or "").lower() in found:
+                found[str(document["xmlId"]).lower()].append({"id": document["id"], "total": f"{float(document['opportunity']):.2f}"})
         totals = {one.id: f"{one.total:.2f}" for one in self.sandbox.xero.invoices() if one.id in found}
         names = [str(one["title"]) for one in self.portal.companies.values()]
         return {"invoices": found, "totals": totals, "twice": self._news({name for name in self.companies if names.count(name) > 1})}

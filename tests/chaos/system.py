@@ -320,6 +320,7 @@ class System:
         for step in (1, 2, 3, 4):
             self.alice.request("POST", f"/app/setup/{step}", data=form_fields(self.alice.request("GET", f"/app/setup/{step}").text))
         self.alice.request("POST", "/app/setup/confirm")
+        self.alice.request("POST", "/app/setup/brought", data={"documents": "yes", "bills": "yes", "bills_place": "new"})
         until(lambda: "customers linked" in self.alice.request("GET", "/app/first-sync").text, 180)
         self.tom.open()
         self.sam.open()

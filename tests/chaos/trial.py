@@ -191,13 +191,13 @@ class Trial:
         self.note(f"cancelled batch {batch}")
 
     def _set_policy(self, policy: str) -> None:
-        """Numbers from the CRM, or Xero's own, and what is made in Xero appears: a new version of the settings, as the set-up writes it."""
+        """Numbers from the CRM, or Xero's own: a new version of the settings, as the set-up writes it."""
         with self.system.rows() as session:
             newest = session.scalars(select(SettingsVersion).order_by(SettingsVersion.number.desc()).limit(1)).one()
             settings = Settings.from_json(newest.body)
-            if settings.number_policy == policy and settings.bring_documents:
+            if settings.number_policy == policy:
                 return
-            changed = replace(settings, number_policy=policy, bring_documents=True)  # type: ignore[arg-type]
+            changed = replace(settings, number_policy=policy)  # type: ignore[arg-type]
             row = SettingsVersion(
                 portal_id=newest.portal_id,
                 organisation_id=newest.organisation_id,
