@@ -35,7 +35,7 @@ class Brought:
     bills: bool
     contacts: bool
     start_date: date | None
-    place: bills_place.Place
+    place: bills_place.Place | None  # asked for where bills are switched on, or are about to be
     made_documents: int = 0
     made_bills: int = 0
     made_contacts: int = 0
@@ -44,8 +44,8 @@ class Brought:
     faults: Mapping[str, Told] = field(default_factory=dict)
 
 
-def shown(services: Services, visitor: Visitor) -> Brought | None:
-    """The section, or nothing before the set-up was confirmed."""
+def shown(services: Services, visitor: Visitor, asking: bool = False) -> Brought | None:
+    """The section, or nothing before the set-up was confirmed. `asking`: with where bills go, though they are not switched on."""
     if not visitor.admin:
         raise NotAllowed
     with services.db.reading() as session:
@@ -64,7 +64,7 @@ def shown(services: Services, visitor: Visitor) -> Brought | None:
         bills=settings.bring_bills,
         contacts=settings.bring_contacts,
         start_date=settings.start_date,
-        place=bills_place.shown(services, visitor, settings),
+        place=bills_place.shown(services, visitor, settings) if settings.bring_bills or asking else None,
         made_documents=made.get(arrivals.INVOICE, 0),
         made_bills=made.get(arrivals.BILL, 0),
         made_contacts=made.get(arrivals.CONTACT, 0),
@@ -87,7 +87,7 @@ def save(services: Services, visitor: Visitor, form: Mapping[str, str]) -> Broug
     faults = dict(chosen.faults)
     if not faults and not _store(services, visitor, documents, bills, contacts, chosen.changes):
         faults = {"bills_place": Told("bring.in_flight")}
-    found = shown(services, visitor)
+    found = shown(services, visitor, asking=bills)
     return replace(found, documents=documents, bills=bills, contacts=contacts, faults=faults) if found is not None and faults else found
 
 

@@ -118,6 +118,12 @@ def brought() -> ResponseReturnValue:
     return part("setup/brought.html", brought=found, saved=found is not None and not found.faults)
 
 
+@blueprint.get("/bills-place")
+def bills_place() -> ResponseReturnValue:
+    """Where bills may be kept, for somebody who has just ticked them."""
+    return part("setup/bills_place.html", brought=brought_from_xero.shown(services(), visitor(), asking=True))
+
+
 @blueprint.post("/stages")
 def move_stages() -> ResponseReturnValue:
     """Let the stages follow what Xero says; this runs the portal's robots, so it needed a yes."""

@@ -73,7 +73,8 @@ def stage(office: PatientOffice, code: str) -> str:
 def test_a_bill_made_in_xero_appears_in_a_process_made_for_it_and_is_followed(office: PatientOffice) -> None:
     alice = office.ready()
     there = side(office)
-    assert "Make a new one: “Supplier bills”" in words(alice.get("/app/setup").text)
+    assert "Supplier bills" not in alice.get("/app/setup").text  # nobody asked
+    assert "Make a new one: “Supplier bills”" in words(alice.get("/app/setup/bills-place").text)
     assert not there.processes
 
     page = words(switch_on(alice))
@@ -142,12 +143,14 @@ def test_off_by_default_and_a_stranger_sees_nothing(office: PatientOffice) -> No
     later(office)
     assert rows(office, Arrival) == []
 
-    assert "Bob's own" not in alice.get("/app/setup").text
+    assert "Bob" not in alice.get("/app/setup/bills-place").text
     foreign = str(next(iter(side(office, "stranger").processes.values()))["entityTypeId"])
     refused = switch_on(alice, foreign)
     assert "This smart process does not exist" in words(refused)
     assert not rows(office, SettingsVersion)[-1].body["bring_bills"]
-    assert office.open("harbour", 3).post("/app/setup/brought", {"bills": "yes", "bills_place": "new"}).status_code == 403
+    sales = office.open("harbour", 3)
+    assert sales.post("/app/setup/brought", {"bills": "yes", "bills_place": "new"}).status_code == 403
+    assert sales.get("/app/setup/bills-place").status_code == 403
 
     switch_on(alice)
     later(office)
@@ -180,7 +183,7 @@ def test_only_a_process_that_suits_is_offered(office: PatientOffice) -> None:
     plain = there.add_process("Permits", isLinkWithProductsEnabled=False)
     purchases = there.add_process("Purchases")
 
-    page = alice.get("/app/setup").text
+    page = alice.get("/app/setup/bills-place").text
     assert "Purchases" in page
     assert "Permits" not in page
     assert "This smart process does not exist, or lacks what a bill needs." in words(switch_on(alice, str(plain["entityTypeId"])))
@@ -201,6 +204,21 @@ def test_an_answer_that_was_lost_makes_no_second_process(office: PatientOffice) 
     assert len(side(office).processes) == 1
     assert "Saved" in switch_on(alice)
     assert len(side(office).processes) == 1
+
+
+def test_who_saves_before_the_choice_is_shown_gets_it(office: PatientOffice) -> None:
+    alice = office.ready()
+    page = alice.post("/app/setup/brought", {"bills": "yes"}).text
+    assert says(page, "bills.no_process")
+    assert "Make a new one" in page
+    assert not rows(office, SettingsVersion)[-1].body["bring_bills"]
+
+
+def test_a_portal_that_knows_no_smart_processes_says_so_and_the_rest_is_saved(office: PatientOffice) -> None:
+    alice = office.ready()
+    office.sandbox.bitrix24.controls.fail("status", path="crm.type.list", status=404, times=9)
+    assert "Where bills are kept cannot be shown now." in words(alice.get("/app/setup/bills-place").text)
+    assert "Saved" in alice.post("/app/setup/brought", {"documents": "yes"}).text
 
 
 def test_a_plan_without_smart_processes_is_told_and_nothing_is_kept(office: PatientOffice) -> None:

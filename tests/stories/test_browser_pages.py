@@ -203,6 +203,16 @@ def settings(desk: Desk) -> Iterator[str]:
     desk.app.locator("#automatic .primary").click()
     desk.app.locator("#automatic .notice.red").wait_for()
     yield "settings, with a fault"
+    desk.app.locator("#brought [name=bills]").check()
+    desk.app.locator("#bills_place").wait_for()
+    yield "settings, where bills may go"
+    desk.app.locator("#brought .primary").click()
+    desk.app.locator("#brought .mapping").wait_for()
+    yield "settings, with a place for bills"
+    desk.app.locator("#bills_place").evaluate("list => { list.options[0].value = '7'; list.selectedIndex = 0; }")
+    desk.app.locator("#brought .primary").click()
+    desk.app.locator("#brought .notice.red").wait_for()
+    yield "settings, without a place for bills"
     for path in ("/app/setup/connection", "/app/setup/3", "/app/setup/5", "/app/setup/doubtful", "/app/setup/deleted"):
         desk.go(path)
         yield path
