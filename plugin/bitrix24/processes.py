@@ -19,6 +19,8 @@ from plugin.domain.crm import Stage
 NEEDED = ("isClientEnabled", "isLinkWithProductsEnabled", "isStagesEnabled", "isBeginCloseDatesEnabled")
 #: What one that we make has besides: bills may be told apart by one's own company, and automation may run on them.
 _BESIDES = ("isMycompanyEnabled", "isAutomationEnabled", "isDocumentsEnabled", "isRecyclebinEnabled")
+#: What one pays, and to whom, is not everybody's business: Bitrix24 would open a new pipeline to all.
+_OPEN_TO_ALL = "isSetOpenPermissions"
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ def _process(row: Mapping[str, Any]) -> Process:
 
 
 def make(rest: Rest, title: str) -> Process:
-    """A new smart process for bills. Bitrix24 knows no key for this: look for one of that title first."""
-    fields = {"title": title, **dict.fromkeys((*NEEDED, *_BESIDES), "Y")}
+    """A new smart process for bills, seen by administrators until they give others the right. Bitrix24 knows no key: look for one of that title first."""
+    fields = {"title": title, **dict.fromkeys((*NEEDED, *_BESIDES), "Y"), _OPEN_TO_ALL: "N"}
     made = rest.call("crm.type.add", {"fields": fields}).result
     return _process(made["type"] if isinstance(made, Mapping) and isinstance(made.get("type"), Mapping) else {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.bitrix24.fields import EntityType, Field, fields_of
+from sandbox.bitrix24.people import NOTHING
 
 if TYPE_CHECKING:
     from sandbox.bitrix24.portal import Portal
@@ -105,12 +106,18 @@ class Processes:
         self.portal.crm.add_type(entity_type(row))
         if row["isStagesEnabled"] == "Y":
             self._stages(row["entityTypeId"])
+        if row["isSetOpenPermissions"] == "N":
+            for one in self.portal.users.values():
+                if not one.admin:
+                    one.rights[row["entityTypeId"]] = NOTHING  # until an administrator gives them some
         return row
 
     def remove(self, type_id: int) -> None:
         """The smart process with its items, stages and custom fields is gone."""
         row, stages = self.by_type.pop(type_id), self.stage_entity(type_id)
         del self.categories[type_id]
+        for one in self.portal.users.values():
+            one.rights.pop(type_id, None)
         portal = self.portal
         portal.crm.remove_type(type_id)
         portal.statuses[:] = [one for one in portal.statuses if one["ENTITY_ID"] != stages]

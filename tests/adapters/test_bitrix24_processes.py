@@ -50,6 +50,7 @@ def test_one_is_made_with_what_a_bill_needs(mock: responses.RequestsMock) -> Non
     found = processes.make(ScriptedPortal({"crm.type.add": made}).attach(mock), "Supplier bills")
     assert (found.type_id, found.id, found.suits) == (1030, 13, True)
     assert {name: asked[0][name] for name in processes.NEEDED} == dict.fromkeys(processes.NEEDED, "Y")
+    assert asked[0]["isSetOpenPermissions"] == "N"
 
 
 def test_an_answer_without_the_process_is_no_process(mock: responses.RequestsMock) -> None:

@@ -165,6 +165,17 @@ class TestItems:
         assert add(served, type_id, sam).result["item"]["assignedById"] == 2
         assert [one["id"] for one in served.call("crm.item.list", {"entityTypeId": type_id}, sam).result["items"]] == [2]
 
+    def test_one_that_is_not_open_to_all_is_for_administrators_until_they_give_rights(self, served: Served) -> None:
+        closed = {"title": "Bills", **FOR_BILLS, "isSetOpenPermissions": "N"}
+        type_id, vera = served.call("crm.type.add", {"fields": closed}).result["type"]["entityTypeId"], served.token_of(3)
+        add(served, type_id)
+        asked = {"entityTypeId": type_id}
+        assert served.call("crm.item.list", asked).result["items"]
+        assert not (served.call("crm.item.list", asked, vera).result or {}).get("items")
+        assert served.call("crm.item.get", {**asked, "id": 1}, vera).error == "ACCESS_DENIED"
+        del served.harbour.users[3].rights[type_id]
+        assert served.call("crm.item.get", {**asked, "id": 1}, vera).result["item"]["id"] == 1
+
     def test_a_parent_that_was_bound_has_its_field(self, served: Served) -> None:
         relations = {"parent": [{"entityTypeId": 2, "isChildrenListEnabled": "true"}]}
         type_id = served.call("crm.type.add", {"fields": {"title": "Bills", "relations": relations}}).result["type"]["entityTypeId"]

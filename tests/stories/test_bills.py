@@ -358,3 +358,10 @@ def test_a_suppliers_card_shows_the_bills(office: PatientOffice) -> None:
 
     assert "Bill INV-77 Cork & Co Ltd Awaiting payment NZ$135.02 INV-77" in page
     assert "Sent" not in page  # it came, and never went
+    vera = office.open("harbour", 3)  # she reads everything else
+    page = words(vera.get(f"/app/cards/customers/company/{company}").text)
+    assert "Cork & Co Ltd in Xero" in page
+    assert "INV-77" not in page
+    assert "No invoices of this customer, or none that you may see." in page
+    side(office).users[3].rights.clear()  # somebody gave her the right
+    assert "Bill INV-77 Cork & Co Ltd" in words(vera.get(f"/app/cards/customers/company/{company}").text)
