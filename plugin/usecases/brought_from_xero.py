@@ -73,6 +73,14 @@ def shown(services: Services, visitor: Visitor, asking: bool = False) -> Brought
     )
 
 
+def asking(services: Services, visitor: Visitor) -> Brought:
+    """The section for somebody who has just ticked bills: with where they may go."""
+    found = shown(services, visitor, asking=True)
+    if found is None:
+        raise Problem("portal.not_set_up", RECONNECT)
+    return found
+
+
 def save(services: Services, visitor: Visitor, form: Mapping[str, str]) -> Brought | None:
     """Take what is ticked, and where bills go; with faults nothing is kept, and the section says what is wrong.
 

@@ -121,7 +121,7 @@ def brought() -> ResponseReturnValue:
 @blueprint.get("/bills-place")
 def bills_place() -> ResponseReturnValue:
     """Where bills may be kept, for somebody who has just ticked them."""
-    return part("setup/bills_place.html", brought=brought_from_xero.shown(services(), visitor(), asking=True))
+    return part("setup/bills_place.html", brought=brought_from_xero.asking(services(), visitor()))
 
 
 @blueprint.post("/stages")

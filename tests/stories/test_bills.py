@@ -206,6 +206,13 @@ def test_an_answer_that_was_lost_makes_no_second_process(office: PatientOffice) 
     assert len(side(office).processes) == 1
 
 
+def test_before_the_set_up_there_is_nothing_to_choose(office: PatientOffice) -> None:
+    alice = office.install("harbour")
+    answer = alice.get("/app/setup/bills-place")
+    assert answer.status_code < 500
+    assert says(answer.text, "portal.not_set_up")
+
+
 def test_who_saves_before_the_choice_is_shown_gets_it(office: PatientOffice) -> None:
     alice = office.ready()
     page = alice.post("/app/setup/brought", {"bills": "yes"}).text

@@ -55,6 +55,7 @@ PAGES: dict[tuple[str, str], tuple[int, int, dict[str, str]]] = {
     ("GET", "/app/setup/deleted"): (403, 200, {}),
     ("POST", "/app/setup/deleted/<int:link_id>"): (403, 404, {"keep": "yes"}),
     ("POST", "/app/setup/brought"): (403, 200, {}),
+    ("GET", "/app/setup/bills-place"): (403, 200, {}),
     ("GET", "/app/activity/list"): (200, 200, {}),
     ("POST", "/app/activity/export"): (200, 200, {}),
     ("GET", "/app/calls"): (403, 200, {}),
