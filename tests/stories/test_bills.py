@@ -22,7 +22,7 @@ from tests.stories.main_story import writes
 from tests.stories.office import Person
 from tests.stories.patience import PatientOffice
 from tests.stories.seen import ring, row, rows, says, words
-from tests.stories.test_brought import brought, later, made_there, office
+from tests.stories.test_brought import brought, killed_twice, later, made_there, neighbour, office
 from tests.stories.test_webhooks import event, told
 
 __all__ = ["office"]
@@ -134,10 +134,7 @@ def test_the_proposed_map_may_be_changed_and_holds(office: PatientOffice) -> Non
 
 def test_off_by_default_and_a_stranger_sees_nothing(office: PatientOffice) -> None:
     alice = office.ready()
-    bob = office.install("stranger")
-    bob.connect_xero()
-    bob.set_up(number_prefix="BOB-")
-    office.work()
+    neighbour(office)
     side(office, "stranger").add_process("Bob's own")
     bill(office)
     later(office)
@@ -161,10 +158,7 @@ def test_off_by_default_and_a_stranger_sees_nothing(office: PatientOffice) -> No
 
 def test_two_portals_of_one_organisation_each_get_theirs(office: PatientOffice) -> None:
     alice = office.ready()
-    bob = office.install("stranger")
-    bob.connect_xero()
-    bob.set_up(number_prefix="BOB-")
-    office.work()
+    bob = neighbour(office)
     switch_on(alice)
     switch_on(bob)
     document = bill(office)
@@ -244,15 +238,7 @@ def test_killed_in_the_middle_it_is_still_made_once(office: PatientOffice, monke
     alice = office.ready()
     switch_on(alice)
     document = bill(office)
-    real, dying = crm.totals, [True, True]
-
-    def dies(*arguments: Any) -> Any:
-        if dying:
-            dying.pop()
-            raise RuntimeError("killed")
-        return real(*arguments)
-
-    monkeypatch.setattr(crm, "totals", dies)
+    dying = killed_twice(monkeypatch)
     later(office)
     later(office)
 

@@ -65,6 +65,29 @@ def brought(office: PatientOffice, portal: str = "harbour") -> list[dict[str, An
     return [one for one in office.sandbox.bitrix24.portals[portal].invoices.values() if one.get("xmlId")]
 
 
+def killed_twice(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """The worker dies in the middle of bringing, two times. What is left of these deaths."""
+    real, dying = crm.totals, [True, True]
+
+    def dies(*arguments: Any) -> Any:
+        if dying:
+            dying.pop()
+            raise RuntimeError("killed")
+        return real(*arguments)
+
+    monkeypatch.setattr(crm, "totals", dies)
+    return dying
+
+
+def neighbour(office: PatientOffice) -> Person:
+    """Another portal at the same organisation."""
+    bob = office.install("stranger")
+    bob.connect_xero()
+    bob.set_up(number_prefix="BOB-")
+    office.work()
+    return bob
+
+
 def test_an_invoice_made_in_xero_appears_with_everything_and_without_robots(office: PatientOffice) -> None:
     alice = office.ready()
     switch_on(alice)
@@ -188,10 +211,7 @@ def test_off_by_default_older_ones_stay_and_a_stranger_sees_nothing(office: Pati
 
 def test_what_a_portal_sent_is_not_brought_into_another(office: PatientOffice) -> None:
     alice = office.ready()
-    bob = office.install("stranger")
-    bob.connect_xero()
-    bob.set_up(number_prefix="BOB-")
-    office.work()
+    bob = neighbour(office)
     switch_on(alice)
     switch_on(bob)
     alice.send(*sendable(office, 1))
@@ -207,15 +227,7 @@ def test_killed_in_the_middle_it_is_still_made_once(office: PatientOffice, monke
     alice = office.ready()
     switch_on(alice)
     document = made_there(office)
-    real, dying = crm.totals, [True, True]
-
-    def dies(*arguments: Any) -> Any:
-        if dying:
-            dying.pop()
-            raise RuntimeError("killed")
-        return real(*arguments)
-
-    monkeypatch.setattr(crm, "totals", dies)
+    dying = killed_twice(monkeypatch)
     office.pass_time(3 * HOUR)
     sweep.look(office.services)
     conductor.conduct(office.services, 1, lambda: False)
