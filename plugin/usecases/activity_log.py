@@ -168,7 +168,8 @@ def _row(one: Activity, short_code: str, kinds: Mapping[str, Kind]) -> ActivityR
     name, _, number = one.subject.partition(":")
     kind = kinds.get(name)
     paths = {"company": f"/crm/company/details/{number}/", "contact": f"/crm/contact/details/{number}/"}
-    path = kind.crm.card(int(number)) if kind is not None else paths.get(name, "")
+    # Bills have no place while Xero is not connected.
+    path = paths.get(name, "") if kind is None else kind.crm.card(int(number)) if kind.crm.type_id else ""
     url = deep_link(short_code, name if kind is not None else "contact", one.xero_id) if one.xero_id and short_code else ""
     changes = tuple(one.params.get("changes") or ())
     return ActivityRow(one.at, Told(one.code, one.params), one.user_name, one.subject, url, path, one.batch_id, one.cause, changes)

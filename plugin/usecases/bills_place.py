@@ -7,7 +7,7 @@ Faults, by field: bills.no_process, bills.place_unknown, bring.no_place (bills_p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +62,9 @@ def shown(services: Services, visitor: Visitor, settings: Settings) -> Place:
         return Place(unread=Told(problem.code, problem.params))
     except NoAnswer:
         return Place(unread=Told("bitrix24.no_answer"))
-    title = _title(services, visitor)
+    title = sentences.sentence("bills.title", {}, _lang(services, visitor))
     options = [Option(str(one.type_id), one.title) for one in found if one.suits or one is held]
-    named = next((one for one in found if one.suits and one.title == title), None)
+    named = _called(found, title)
     if named is None:
         options.insert(0, Option(NEW, title))
     chosen = held or named
@@ -82,8 +82,8 @@ def _options(stages: tuple[Stage, ...]) -> tuple[Option, ...]:
     return tuple(Option(one.id, one.name) for one in stages)
 
 
-def _title(services: Services, visitor: Visitor) -> str:
-    return sentences.sentence("bills.title", {}, _lang(services, visitor))
+def _called(found: Iterable[processes.Process], title: str) -> processes.Process | None:
+    return next((one for one in found if one.suits and one.title == title), None)
 
 
 def _lang(services: Services, visitor: Visitor) -> str:
@@ -130,7 +130,7 @@ def _found(rest: PortalRest, settings: Settings, wanted: str) -> processes.Proce
 def _made(services: Services, visitor: Visitor, rest: PortalRest) -> processes.Process | None:
     lang = _lang(services, visitor)
     title = sentences.sentence("bills.title", {}, lang)
-    there = next((one for one in processes.processes(rest) if one.suits and one.title == title), None)
+    there = _called(processes.processes(rest), title)
     if there is not None:
         return there
     made = processes.make(rest, title)

@@ -108,6 +108,13 @@ def test_a_bill_made_in_xero_appears_in_a_process_made_for_it_and_is_followed(of
     assert len(bills(office)) == 1
     assert writes(office) == []
 
+    card = f"/crm/type/{made['entityTypeId']}/details/{found['id']}/"
+    assert card in alice.get("/app/activity").text
+    alice.post("/app/setup/connection/disconnect")
+    page = alice.get("/app/activity").text
+    assert "INV-77 Cork & Co Ltd" in words(page)
+    assert "/crm/type/0/" not in page
+
 
 def test_the_proposed_map_may_be_changed_and_holds(office: PatientOffice) -> None:
     alice = office.ready()
